@@ -1,0 +1,6 @@
+std = "luajit"
+max_line_length = 110
+ignore = { "212/self" }
+files["spec"] = { std = "+busted" }
+files["lua/types"] = { ignore = { "2..", "1.." } }
+exclude_files = { "build" }

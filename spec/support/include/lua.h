@@ -1,0 +1,1 @@
+typedef struct lua_State lua_State;

@@ -1,0 +1,1 @@
+/* LuaJIT's FFI knows these types already. */

@@ -10,8 +10,10 @@ LINTS   = lua-check clang-format clang libclang-rt-14-dev
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 SAN     ?=
-OPT     ?= $(if $(SAN),-O1 -fsanitize=address,-O2)
-SANFLAG  = $(if $(SAN),-fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
+OPT     ?= $(if $(SAN),-O1,-O2)
+ifdef SAN
+SANFLAG  = -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+endif
 CFLAGS  ?= -g
 CFLAGS  += -std=c11 -D_GNU_SOURCE -fPIC $(OPT) $(SANFLAG) -Icore -MMD -MP \
            -Wall -Wextra -Wshadow -Wswitch -Werror -DVERSION='"$(VERSION)"' \
@@ -22,7 +24,7 @@ OUT   = $(BUILD)/$(if $(SAN),san,obj)
 SRC   = $(wildcard $(LAYERS:%=core/%/*.c))
 OBJ   = $(SRC:core/%.c=$(OUT)/%.o) $(OUT)/embed.o
 BIN   = $(if $(SAN),$(OUT)/tikv-operator,$(BUILD)/tikv-operator)
-ASSET = $(shell find lua crds -name '*.lua' -o -name '*.yaml' | LC_ALL=C sort)
+ASSET = $(shell find lua crds -name '*.lua' -o -name '*.yaml' ! -name kustomization.yaml | LC_ALL=C sort)
 
 .PHONY: help demo build test specs e2e sim bench fuzz lint layers format install clean deps core
 .DEFAULT_GOAL := help

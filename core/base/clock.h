@@ -20,7 +20,7 @@ const struct clock *clock_system(void);
 int64_t clock_mono(const struct clock *c);
 int64_t clock_wall(const struct clock *c);
 
-/* RFC 3339. `out` takes at least 32 bytes. micro: 2026-01-02T03:04:05.678000Z, else whole seconds. */
+/* RFC 3339. `out` takes at least 32 bytes. micro: 2026-01-02T03:04:05.678000Z, else seconds. */
 void clock_format(int64_t wall_ms, int micro, char *out, size_t n);
 /* Parse RFC 3339 (fractions, Z or offset). Returns 0, or -1 when it is none. */
 int clock_parse(const char *s, int64_t *wall_ms);

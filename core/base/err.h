@@ -20,7 +20,7 @@ enum err_code {
 	ERR_UNAUTHORIZED, /* 401: fetch the credentials again */
 	ERR_FORBIDDEN,    /* 403: a person must grant something */
 	ERR_THROTTLED,    /* 429: wait retry_after_s */
-	ERR_UNAVAILABLE,  /* refused, reset, 5xx: the request was not carried out, or may be repeated */
+	ERR_UNAVAILABLE,  /* refused, reset, 5xx: not carried out, or may be repeated */
 	ERR_TIMEOUT,      /* no answer in time: the outcome of a write is unknown */
 	ERR_PROTOCOL,     /* the peer sent something that is not the protocol */
 	ERR_TOO_LARGE,    /* a size, depth or count limit was hit */
@@ -49,7 +49,7 @@ void err_clear(struct err *e);
 /* Stable lower-case name of a code, for logs and metrics: "not_found". */
 const char *err_name(enum err_code code);
 
-/* Broken invariant: writes file, line and text to stderr and aborts. Asserts stay on in production. */
+/* Broken invariant: writes file, line and text to stderr and aborts; on in production too. */
 #define must(cond) ((cond) ? (void)0 : err_must(#cond, __FILE__, __LINE__))
 void err_must(const char *cond, const char *file, int line) __attribute__((noreturn));
 

@@ -20,8 +20,7 @@ void log_free(struct log *l);
 int log_on(const struct log *l, enum log_level level);
 
 /* Pairs are (const char *key, const char *value), ended by NULL. A NULL log writes nothing. */
-void log_write(struct log *l, enum log_level level, const char *msg, ...)
-	__attribute__((sentinel));
+void log_write(struct log *l, enum log_level level, const char *msg, ...) __attribute__((sentinel));
 int log_level_of(const char *name, enum log_level *out); /* "debug" ... ; -1 when unknown */
 
 #endif

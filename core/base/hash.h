@@ -8,8 +8,7 @@
 
 void hash_sha256_hex(const void *p, size_t n, char out[65]);
 uint64_t hash_fnv(const void *p, size_t n, uint64_t seed); /* seed 0 = the standard offset basis */
-/* Ten characters of Kubernetes' "safe" alphabet (bcdfghjklmnpqrstvwxz2456789), for revision names.
- */
+/* Ten characters of Kubernetes' "safe" alphabet (bcdfghjklmnpqrstvwxz2456789): revision names. */
 void hash_safe_name(const void *p, size_t n, char out[11]);
 
 #endif

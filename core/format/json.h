@@ -11,6 +11,9 @@
  *   - depth and size are bounded before anything is built;
  *   - member order is kept; an empty list stays a list.
  * Numbers print with the shortest text that reads back as the same double; 3.0 prints as 3.
+ * What is printed is always valid JSON, whatever was put into a tree: bytes that are no UTF-8
+ * become U+FFFD, NaN and infinities become null. \u0000 is refused when read: a C string can not
+ * hold it. Printing fails only when `out` is full.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,7 +30,7 @@
 cJSON *json_parse(const char *text, size_t n, struct err *e); /* NULL on error */
 void json_free(cJSON *tree);                                  /* NULL is fine */
 int json_print(const cJSON *tree, struct buf *out);           /* compact */
-int json_print_pretty(const cJSON *tree, struct buf *out);    /* two spaces, as kubectl -o json */
+int json_print_pretty(const cJSON *tree, struct buf *out);    /* four spaces, as kubectl -o json */
 /* Keys sorted at every level: equal trees give equal bytes. For hashes and comparisons. */
 int json_print_canonical(const cJSON *tree, struct buf *out);
 char *json_string(const cJSON *tree); /* compact, malloc'ed */
@@ -37,14 +40,16 @@ cJSON *json_clone(const cJSON *tree);
 
 /* Reading. A missing or wrongly typed member gives NULL / the fallback; none of these fails. */
 const cJSON *json_get(const cJSON *object, const char *key);
-/* "status.conditions[type=Ready].status", "spec.ports[0].port"; a dot in a key is written "\\.". */
+/* "status.conditions[type=Ready].status", "spec.ports[0].port"; a dot in a key is written "\\.",
+ * and so are [ ] = and the backslash. The first match counts; an empty path is the tree itself. */
 const cJSON *json_path(const cJSON *tree, const char *path);
 const char *json_text(const cJSON *node); /* text of a string or raw integer, else NULL */
 const char *json_str(const cJSON *tree, const char *path, const char *fallback);
 int64_t json_int(const cJSON *tree, const char *path, int64_t fallback);
 bool json_bool(const cJSON *tree, const char *path, bool fallback);
 
-/* Building. Each takes ownership of `own_` and returns it, so that calls nest. */
+/* Building. Each takes ownership of `own_` and returns it (or the node it made), so that calls
+ * nest: json_put(json_put(o, "a", json_object()), "b", ...). A NULL value is not added. */
 cJSON *json_object(void);
 cJSON *json_array(void);
 cJSON *json_put(cJSON *object, const char *key, cJSON *own_value); /* replaces; keeps the place */

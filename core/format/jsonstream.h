@@ -7,7 +7,10 @@
  * one named array of a top-level object, one by one, and at the end the rest of the object with
  * that array left out (a LIST: "items" and then "metadata"), so that no tree of a whole list ever
  * exists. Chunks may be cut anywhere. A value above `max_value` bytes, broken nesting or bytes
- * after the end are errors; once it failed it stays failed. Blank lines are skipped.
+ * after the end are errors (ERR_PROTOCOL, ERR_TOO_LARGE; an end inside a value is ERR_UNAVAILABLE:
+ * ask again); once it failed it stays failed. Blank lines are skipped. The list itself may be null,
+ * as Go writes an empty one. A last line without newline counts when it is whole. Values are cut
+ * out, not checked: json_parse() does that. The stream must not be freed from within on_value.
  */
 #include <stddef.h>
 

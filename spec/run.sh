@@ -10,4 +10,4 @@ export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0:abort_on_error=1}"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1}"
 asan=$(${CC:-cc} -print-file-name=libasan.so)
 LD_PRELOAD="$asan" LUA_PATH="./lua/?.lua;./spec/?.lua;;" \
-	luajit "$(command -v busted)" --pattern=_spec --exclude-tags=cluster -o spec.support.report "$@"
+	luajit "$(command -v busted)" --pattern=_spec --exclude-tags=cluster -o spec/support/report.lua "$@"

@@ -191,7 +191,7 @@ scan_token(struct jsonstream *s, const char *chunk, const char *p, const char *e
 		case '{':
 		case '[':
 			if (s->depth == JSON_DEPTH_MAX) {
-				fail(s, ERR_INVALID, "nested too deep");
+				fail_at(s, (size_t)(p - chunk), "nested too deep");
 				return NULL;
 			}
 			s->closer[s->depth++] = *p == '{' ? '}' : ']';
@@ -400,6 +400,8 @@ jsonstream_feed(struct jsonstream *s, const char *chunk, size_t n, struct err *e
 
 	if (s->failed)
 		return tell(s, e);
+	if (n == 0)
+		return 0;
 	rc = s->framing == JSONSTREAM_LINES ? feed_lines(s, chunk, n) : feed_items(s, chunk, n);
 	s->fed += n;
 	return rc == 0 ? 0 : tell(s, e);

@@ -27,7 +27,7 @@ local function declarations(text)
     local c = text:sub(i, i)
     if c == "{" then depth = depth + 1 elseif c == "}" then depth = depth - 1 end
     if c == ";" and depth == 0 then
-      out[#out + 1] = text:sub(start, i)
+      out[#out + 1] = text:sub(start, i):match("^%s*(.*)$")
       start = i + 1
     end
   end
@@ -47,7 +47,10 @@ function M.load(...)
       end
     end
   end
-  lib = lib or ffi.load("./" .. build .. "/san/core.so")
+  if not lib then
+    local root = build:sub(1, 1) == "/" and build or "./" .. build
+    lib = ffi.load(root .. "/san/core.so")
+  end
   return lib
 end
 

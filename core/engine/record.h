@@ -1,0 +1,21 @@
+#ifndef ENGINE_RECORD_H
+#define ENGINE_RECORD_H
+/*
+ * record: a ring of passes (world, generation, plan, outcome), for /debug, replay and bundles.
+ *
+ * Bounded by bytes (default 2 MiB): the oldest go first; a pass that settled without actions is
+ * kept as one line only. Secrets never enter a world, so they are not here either.
+ */
+#include "format/json.h"
+
+struct record;
+
+struct record *record_new(size_t max_bytes);
+void record_free(struct record *r);
+void record_pass(struct record *r, const char *key, const char *generation, const char *because,
+	const cJSON *world, const cJSON *plan, const char *outcome, int64_t wall_ms);
+/* The newest pass of a key ("" = of any), whole when it was kept whole. The caller frees. */
+cJSON *record_last(const struct record *r, const char *key);
+cJSON *record_list(const struct record *r); /* one line each, newest first */
+
+#endif

@@ -1,0 +1,88 @@
+#ifndef APP_VERBS_H
+#define APP_VERBS_H
+/*
+ * verbs: the list of verbs; each lives in the file of its name. The order is that of --help.
+ */
+#include "app/verb.h"
+
+extern const struct opt run_opts[], playground_opts[], simulate_opts[], status_opts[],
+	explain_opts[], plan_opts[], check_opts[], none_opts[];
+int run_main(struct args *a);
+int playground_main(struct args *a);
+int simulate_main(struct args *a);
+int status_main(struct args *a);
+int explain_main(struct args *a);
+int plan_main(struct args *a);
+int check_main(struct args *a);
+int version_main(struct args *a);
+int completion_main(struct args *a);
+
+#define VERB_RUN                                                                                 \
+	{                                                                                        \
+		"run", "the controller manager: watches, reconciles, serves health and metrics", \
+			"",                                                                      \
+			"In a pod it uses its ServiceAccount; elsewhere a kubeconfig. SIGTERM "  \
+			"finishes what is\n"                                                     \
+			"under way and gives the lease back, SIGHUP reloads scripts.",           \
+			"  tikv-operator run --kubeconfig ~/.kube/config --namespace db",        \
+			run_opts, true, run_main                                                 \
+	}
+#define VERB_PLAYGROUND                                                                            \
+	{                                                                                          \
+		"playground", "a Kubernetes API with simulated nodes, PD and TiKV; kubectl works", \
+			"",                                                                        \
+			"Prints one line on stdout when it is ready. Everything lives in memory "  \
+			"and on loopback.",                                                        \
+			"  tikv-operator playground --demo\n"                                      \
+			"  tikv-operator playground --write-kubeconfig /tmp/kc &\n"                \
+			"  kubectl --kubeconfig /tmp/kc get tikv-all",                             \
+			playground_opts, false, playground_main                                    \
+	}
+#define VERB_SIMULATE                                                                              \
+	{                                                                                          \
+		"simulate", "deterministic simulation of the shipped code under faults", "", NULL, \
+			"  tikv-operator simulate --seed 7 --schedules 1000", simulate_opts,       \
+			false, simulate_main                                                       \
+	}
+#define VERB_STATUS                                                                           \
+	{                                                                                     \
+		"status", "the tree Cluster, groups, instances: phase, reason, progress",     \
+			"[CLUSTER]", NULL,                                                    \
+			"  kubectl tikv status basic\n  kubectl tikv status -w", status_opts, \
+			true, status_main                                                     \
+	}
+#define VERB_EXPLAIN                                                                            \
+	{                                                                                       \
+		"explain", "why an object waits, since when, and what would unblock it",        \
+			"KIND/NAME", NULL, "  kubectl tikv explain tikv/basic-0", explain_opts, \
+			true, explain_main                                                      \
+	}
+#define VERB_PLAN                                                                            \
+	{                                                                                    \
+		"plan", "what the scripts would do now, writing nothing", "[KIND/NAME]",     \
+			"Reads the live cluster and prints the plan of every object. With "  \
+			"--lua-dir the scripts\n"                                            \
+			"of that folder are tried.",                                         \
+			"  kubectl tikv plan --lua-dir ./my-lua", plan_opts, true, plan_main \
+	}
+#define VERB_CHECK                                                                           \
+	{                                                                                    \
+		"check",                                                                     \
+			"check manifests against schemas and rules, and scripts, without a " \
+			"cluster",                                                           \
+			"FILE|FOLDER...", NULL, "  tikv-operator check examples/basic",      \
+			check_opts, false, check_main                                        \
+	}
+#define VERB_VERSION                                                                            \
+	{                                                                                       \
+		"version", "print the version of the binary and of what it was built with", "", \
+			NULL, "  tikv-operator version", none_opts, false, version_main         \
+	}
+#define VERB_COMPLETION                                                                \
+	{                                                                              \
+		"completion", "print shell completion", "bash|zsh|fish", NULL,         \
+			"  source <(tikv-operator completion bash)", none_opts, false, \
+			completion_main                                                \
+	}
+
+#endif

@@ -1,0 +1,175 @@
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "app/client.h"
+#include "app/verbs.h"
+#include "base/clock.h"
+#include "base/embed.h"
+#include "base/mem.h"
+#include "vm/vm.h"
+
+const struct opt explain_opts[] = {
+	{ "output", 'o', OPT_TEXT, "json", NULL, "print what is known as JSON" },
+	{ NULL, 0, OPT_FLAG, NULL, NULL, NULL },
+};
+
+/* "tikv/basic-0", "TiKVGroup basic", "kvg/basic", as kubectl names kinds. */
+static int
+kind_named(const char *word, size_t n, enum kind *out)
+{
+	static const struct {
+		const char *name;
+		enum kind kind;
+	} more[] = { { "tkc", KIND_CLUSTER }, { "pdg", KIND_PDGROUP }, { "kvg", KIND_TIKVGROUP },
+		{ "kv", KIND_TIKV } };
+	for (int k = KIND_CLUSTER; k <= KIND_TIKV; k++) {
+		const struct kind_row *row = kind_row((enum kind)k);
+		if ((strlen(row->kind) == n && strncasecmp(row->kind, word, n) == 0) ||
+			(strlen(row->plural) == n && strncasecmp(row->plural, word, n) == 0)) {
+			*out = (enum kind)k;
+			return 0;
+		}
+	}
+	for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+		if (strlen(more[i].name) == n && strncasecmp(more[i].name, word, n) == 0) {
+			*out = more[i].kind;
+			return 0;
+		}
+	return -1;
+}
+
+/* What lua/lib/reasons.lua says about a code: {text, hint}; the caller frees; NULL: nothing. */
+static cJSON *
+reason_text(const char *reason)
+{
+	struct err e = { 0 };
+	struct vm *vm = vm_new(&(struct vm_conf){ .tag = "explain" }, &e);
+	const struct embed_file *f = embed_find("lua/lib/reasons.lua");
+	cJSON *out = NULL, *arg = cJSON_CreateString(reason);
+	const cJSON *args[] = { arg };
+	if (vm != NULL && f != NULL) {
+		struct vm_source s = { "lib.reasons", f->path, f->text, f->len };
+		if (vm_load(vm, &s, 1, &e) == 0 && vm_require(vm, "lib.reasons", &e) == 0)
+			(void)vm_call(vm, "lib.reasons", "describe", args, 1, &out, &e);
+	}
+	json_free(arg);
+	if (vm != NULL)
+		vm_free(vm);
+	return out;
+}
+
+static void
+row(const char *label, const char *text)
+{
+	if (text != NULL && *text != '\0')
+		printf("%-10s %s\n", label, text);
+}
+
+static void
+print_since(const cJSON *o)
+{
+	int64_t since;
+	const char *text = json_str(o, "status.since", NULL);
+	if (text == NULL || clock_parse(text, &since) < 0)
+		return;
+	char age[32];
+	clock_age(clock_wall(clock_system()) - since, age, sizeof age);
+	printf("%-10s %s (%s)\n", "Since:", text, age);
+}
+
+static void
+print_conditions(const cJSON *o)
+{
+	const cJSON *list = json_path(o, "status.conditions");
+	if (list == NULL || list->child == NULL)
+		return;
+	printf("Conditions:\n");
+	for (const cJSON *c = list->child; c != NULL; c = c->next)
+		printf("  %-14s %-8s %-24s %s\n", json_str(c, "type", ""),
+			json_str(c, "status", ""), json_str(c, "reason", ""),
+			json_str(c, "message", ""));
+}
+
+static void
+print_events(struct client *c, const char *uid)
+{
+	struct err e = { 0 };
+	char *path = xasprintf(
+		"/api/v1/namespaces/%s/events?fieldSelector=involvedObject.uid%%3D%s", c->ns, uid);
+	cJSON *list = client_do(c, "GET", path, NULL, NULL, &e);
+	const cJSON *items = list != NULL ? json_get(list, "items") : NULL;
+	free(path);
+	if (items != NULL && items->child != NULL)
+		printf("Events:\n");
+	for (const cJSON *ev = items != NULL ? items->child : NULL; ev != NULL; ev = ev->next)
+		printf("  %-20s %-8s x%-3d %-20s %s\n", json_str(ev, "lastTimestamp", ""),
+			json_str(ev, "type", ""), (int)json_int(ev, "count", 1),
+			json_str(ev, "reason", ""), json_str(ev, "message", ""));
+	json_free(list);
+}
+
+static void
+print_text(struct client *c, enum kind k, const cJSON *o)
+{
+	const char *reason = json_str(o, "status.reason", "");
+	cJSON *about = *reason != '\0' ? reason_text(reason) : NULL;
+	printf("%s %s/%s\n", kind_row(k)->kind, c->ns, json_str(o, "metadata.name", ""));
+	row("Phase:", json_str(o, "status.phase", "New: the operator has not looked at it yet"));
+	if (*reason == '\0') {
+		row("Waits for:", "nothing");
+	} else {
+		row("Reason:", reason);
+		if (about != NULL)
+			row("", json_str(about, "text", NULL));
+		row("Message:", json_str(o, "status.message", NULL));
+		print_since(o);
+		const char *hint = json_str(o, "status.hint", NULL);
+		row("Unblock:", hint != NULL    ? hint
+				: about != NULL ? json_str(about, "hint", NULL)
+						: NULL);
+	}
+	const cJSON *progress = json_path(o, "status.progress");
+	if (progress != NULL && json_get(progress, "total") != NULL)
+		printf("%-10s %d of %d\n", "Progress:", (int)json_int(progress, "done", 0),
+			(int)json_int(progress, "total", 0));
+	print_conditions(o);
+	print_events(c, json_str(o, "metadata.uid", ""));
+	json_free(about);
+}
+
+int
+explain_main(struct args *a)
+{
+	struct err e = { 0 };
+	struct client c;
+	enum kind k;
+	const char *word = args_at(a, 0), *slash = word != NULL ? strchr(word, '/') : NULL;
+	const char *name = slash != NULL ? slash + 1 : args_at(a, 1);
+	if (word == NULL || name == NULL)
+		return verb_usage_error(a, "name one object: KIND/NAME, for example tikv/basic-0");
+	if (kind_named(word, slash != NULL ? (size_t)(slash - word) : strlen(word), &k) < 0)
+		return verb_usage_error(
+			a, "%s: the kind is one of cluster, pdgroup, pd, tikvgroup, tikv", word);
+	if (client_open(&c, a, &e) < 0)
+		return verb_fail(a, &e);
+	cJSON *o = client_get(&c, k, name, &e);
+	if (o == NULL) {
+		client_close(&c);
+		return verb_fail(a, &e);
+	}
+	if (args_text(a, "output") != NULL) {
+		struct buf out;
+		buf_init(&out, 0);
+		const cJSON *status = json_get(o, "status");
+		(void)json_print_pretty(status != NULL ? status : o, &out);
+		printf("%s\n", out.at);
+		buf_fini(&out);
+	} else {
+		print_text(&c, k, o);
+	}
+	json_free(o);
+	client_close(&c);
+	return 0;
+}

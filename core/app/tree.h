@@ -1,0 +1,23 @@
+#ifndef APP_TREE_H
+#define APP_TREE_H
+/*
+ * tree: the objects of one namespace as Cluster -> groups -> instances, for status and the demo.
+ *
+ * Built from five lists; what names a Cluster that does not exist hangs under its own name with a
+ * note. Children are in order of kind (PD first) and ordinal.
+ */
+#include "app/client.h"
+
+struct tree {
+	cJSON *list[KIND_TIKV + 1]; /* by enum kind: the five lists, owned */
+};
+
+int tree_read(struct tree *t, struct client *c, struct err *e);
+void tree_free(struct tree *t);
+/* cluster NULL: all. Returns the number of Clusters printed. width: columns of the terminal. */
+int tree_print(
+	const struct tree *t, const char *cluster, int64_t now_wall_ms, bool color, FILE *out);
+/* The same as one JSON value: [{cluster, groups: [{group, instances: []}]}]; the caller frees. */
+cJSON *tree_json(const struct tree *t, const char *cluster);
+
+#endif

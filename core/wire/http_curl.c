@@ -483,8 +483,7 @@ rule_parse(struct connect_rule *rule, const char *text, struct err *e)
 	ok = *at == ':' && (at++, !rule_port(&at, &rule->port)) && *at == ':';
 	at += ok;
 	rule->addr = rule_part(&at);
-	if (ok && *at == ':')
-		ok = (at++, !rule_port(&at, &rule->to_port));
+	ok = ok && *at == ':' && (at++, !rule_port(&at, &rule->to_port));
 	if (ok && *at == '\0')
 		return 0;
 	return err_set(e, ERR_INVALID,

@@ -388,7 +388,8 @@ call_prepare(struct http_req *r, const struct http_call *c, const struct connect
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
+	/* Only TLS can tell before the first answer whether a connection can be shared. */
+	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, strncmp(c->url, "https:", 6) ? 0L : 1L);
 	curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip");
 	curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "tikv-operator/" VERSION);
@@ -451,13 +452,16 @@ call_timed_out(struct http_req *r)
 			(long long)r->total_ms);
 }
 
-/* TLS failures arrive as several codes; with TLS 1.3 the server's alert even as a read error. */
+/* One code of curl means several things: TLS alerts of TLS 1.3 and broken chunks are read errors.
+ */
 static enum err_code
-handshake_code(const struct http_req *r, enum err_code otherwise)
+code_by_text(const struct http_req *r, enum err_code otherwise)
 {
 	if (strstr(r->error_text, " alert "))
 		return ERR_UNAUTHORIZED;
-	if (strstr(r->error_text, "wrong version number") || strstr(r->error_text, "packet length"))
+	if (strstr(r->error_text, "in chunked-encoding") ||
+		strstr(r->error_text, "wrong version number") ||
+		strstr(r->error_text, "packet length"))
 		return ERR_PROTOCOL;
 	return otherwise;
 }
@@ -502,10 +506,8 @@ call_result(struct http_req *r, CURLcode code)
 	case CURLE_SEND_FAIL_REWIND:
 	case CURLE_HTTP2:
 	case CURLE_HTTP2_STREAM:
-		as = handshake_code(r, ERR_UNAVAILABLE);
-		break;
 	case CURLE_SSL_CONNECT_ERROR:
-		as = handshake_code(r, ERR_UNAVAILABLE);
+		as = code_by_text(r, ERR_UNAVAILABLE);
 		break;
 	case CURLE_OPERATION_TIMEDOUT:
 		as = was_sent(r) ? ERR_TIMEOUT : ERR_UNAVAILABLE;

@@ -121,8 +121,19 @@ connection_of(struct evhttp_request *ev)
 	return evhttp_connection_get_bufferevent(evhttp_request_get_connection(ev));
 }
 
+/* evhttp bounds what it reads itself; while a request is held nobody takes what the client sends.
+ */
+static void
+on_unread(struct bufferevent *bev, void *arg)
+{
+	(void)arg;
+	if (evbuffer_get_length(bufferevent_get_input(bev)) > UNREAD_MAX)
+		bufferevent_disable(bev, EV_READ);
+}
+
 /* A request that waits must notice when its peer goes away. evhttp stops reading while it handles
- * a request; its read callback must not run then, but the end of the stream must be seen. */
+ * a request; its read callback must not run then, but the end of the stream must be seen. evhttp
+ * sets its own callbacks at each write, so this is done again after each. */
 static void
 watch_peer(struct httpd_req *r)
 {
@@ -132,9 +143,10 @@ watch_peer(struct httpd_req *r)
 	void *arg;
 
 	bufferevent_getcb(bev, NULL, &on_write, &on_event, &arg);
-	bufferevent_setcb(bev, NULL, on_write, on_event, arg);
+	bufferevent_setcb(bev, on_unread, on_write, on_event, arg);
 	bufferevent_set_timeouts(bev, NULL, NULL);
-	bufferevent_enable(bev, EV_READ);
+	if (evbuffer_get_length(bufferevent_get_input(bev)) <= UNREAD_MAX)
+		bufferevent_enable(bev, EV_READ);
 }
 
 static void
@@ -189,7 +201,6 @@ on_connection(struct event_base *base, void *arg)
 	} else {
 		bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
 	}
-	bufferevent_setwatermark(bev, EV_READ, 0, UNREAD_MAX);
 	return bev;
 }
 
@@ -343,7 +354,7 @@ httpd_start(struct httpd_req *r, int status, const char *content_type)
 	r->started = true;
 	add_headers(r, NULL, 0, content_type);
 	evhttp_send_reply_start(r->ev, status, NULL);
-	bufferevent_set_timeouts(connection_of(r->ev), NULL, NULL);
+	watch_peer(r);
 }
 
 static void
@@ -366,6 +377,7 @@ httpd_chunk(struct httpd_req *r, const char *bytes, size_t n)
 	evbuffer_add(out, bytes, n);
 	evhttp_send_reply_chunk(r->ev, out);
 	evbuffer_free(out);
+	watch_peer(r);
 	if (evbuffer_get_length(bufferevent_get_output(connection_of(r->ev))) > UNSENT_MAX)
 		r->drop = loop_after(r->d->loop, 0, drop_slow_reader, r);
 }

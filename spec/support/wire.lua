@@ -66,11 +66,19 @@ for _, name in ipairs { "NONE", "INVALID", "NOT_FOUND", "UNAUTHORIZED", "UNAVAIL
 end
 function M.code_of(e) return M.code[tonumber(e.code)] or tonumber(e.code) end
 
+--- A NULL-terminated list of strings. (FFI would repeat a lone initializer to the end.)
+local function strings(list)
+  local out = ffi.new("const char *[?]", #list + 1)
+  for i, text in ipairs(list) do out[i - 1] = text end
+  return out
+end
+M.strings = strings
+
 --- Start a bench: a loop and one transport. `rules` are connect_to rules.
 function M.open(rules)
   local e = ffi.new("struct err")
   local b = { loop = C.loop_event_new(), closers = {} }
-  local list = rules and ffi.new("const char *[?]", #rules + 1, rules)
+  local list = rules and strings(rules)
   b.http = C.http_curl_new(b.loop, list, e)
   assert(b.http ~= nil, ffi.string(e.msg))
   return setmetatable(b, { __index = M })
@@ -210,7 +218,7 @@ end
 --- ca, cert, key for the given names.
 function M.certs(...)
   local names = { ... }
-  local list = ffi.new("const char *[?]", #names + 1, names)
+  local list = strings(names)
   local out, e = ffi.new("char *[3]"), ffi.new("struct err")
   assert(C.httpd_make_certs(list, out, out + 1, out + 2, e) == 0, ffi.string(e.msg))
   local t = { ca = ffi.string(out[0]), cert = ffi.string(out[1]), key = ffi.string(out[2]) }
@@ -280,7 +288,8 @@ function M:raw(script)
   assert(ffi.C.bind(fd, a, 16) == 0 and ffi.C.listen(fd, 64) == 0)
   ffi.C.getsockname(fd, a, len)
   local server = { port = ffi.C.htons(a.port), connections = 0 }
-  local live, timer = {}, nil
+  local live = {}
+  local timer
   local function turn()
     local got = ffi.C.accept4(fd, nil, nil, bit.bor(NONBLOCK, CLOEXEC))
     if got >= 0 then

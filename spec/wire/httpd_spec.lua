@@ -152,7 +152,8 @@ describe("the server", function()
     b:run(1000, function() return c:peek():find("\r\n", 1, true) end)
     assert.equal("HTTP/1.1 413", c.got:sub(1, 12))
     c = b:dial(s.port)
-    c:send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n" .. ("x"):rep(2000) .. "\r\n0\r\n\r\n")
+    c:send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n" ..
+      ("x"):rep(2000) .. "\r\n0\r\n\r\n")
     b:run(1000, function() return c:peek():find("\r\n", 1, true) end)
     assert.equal("HTTP/1.1 413", c.got:sub(1, 12))
     assert.equal(1, handled)
@@ -285,7 +286,8 @@ describe("TLS between transport and server", function()
 
   it("a connection cut in the handshake is unavailable", function()
     local s = b:raw(function(c) c:read_until("\0") c:reset() end)
-    assert.equal("UNAVAILABLE", b:fetch { url = "https://127.0.0.1:" .. s.port, cred = wire.pem { insecure = true } }.code)
+    local r = b:fetch { url = "https://127.0.0.1:" .. s.port, cred = wire.pem { insecure = true } }
+    assert.equal("UNAVAILABLE", r.code)
   end)
 
   it("carries large bodies both ways and streams", function()

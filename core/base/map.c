@@ -154,7 +154,8 @@ make_room(struct map *m)
 		s = m->entries[kept].hash & slot_mask(m);
 		while (m->slots[s].at != 0)
 			s = (s + 1) & slot_mask(m);
-		m->slots[s] = (struct slot){ m->entries[kept].hash, (uint32_t)++kept };
+		m->slots[s] = (struct slot){ m->entries[kept].hash, (uint32_t)kept + 1 };
+		kept++;
 	}
 	m->first = 0;
 	m->used = kept;
@@ -184,7 +185,8 @@ map_put(struct map *m, const char *key, void *value)
 	e->len = (uint32_t)len;
 	e->hash = hash_key(key, len);
 	slot = find(m, key, len, e->hash);
-	m->slots[slot] = (struct slot){ e->hash, (uint32_t)++m->used };
+	m->slots[slot] = (struct slot){ e->hash, (uint32_t)m->used + 1 };
+	m->used++;
 	m->count++;
 }
 

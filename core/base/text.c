@@ -1,5 +1,6 @@
 #include "base/text.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,7 +158,7 @@ text_double(double v, char out[32])
 	must(isfinite(v));
 	if (v == floor(v) && fabs(v) < 1e15 && !(v == 0 && signbit(v)))
 		return text_int((long long)v, out);
-	for (int digits = 15; digits <= 17; digits++) {
+	for (int digits = fabs(v) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
 		if (fabs(v) >= 1e15)
 			snprintf(out, 32, "%.*e", digits - 1, v);
 		else

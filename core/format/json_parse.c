@@ -382,13 +382,14 @@ note_key(struct reader *r, size_t base, const char *key, size_t at)
 static int
 forget_keys(struct reader *r, size_t base)
 {
-	struct member *m = r->members + base;
 	size_t n = r->member_count - base;
+	struct member *m;
 	const struct member *twice = NULL;
 
 	r->member_count = base;
 	if (n <= FEW_KEYS)
 		return 0;
+	m = r->members + base;
 	qsort(m, n, sizeof(*m), by_key_and_place);
 	for (size_t i = 1; i < n; i++)
 		if (strcmp(m[i - 1].key, m[i].key) == 0 && (twice == NULL || m[i].at < twice->at))
@@ -540,7 +541,7 @@ read_value(struct reader *r)
 cJSON *
 json_parse(const char *text, size_t n, struct err *e)
 {
-	struct reader r = { .text = text, .at = text, .end = text + n, .e = e };
+	struct reader r = { .text = text, .at = text, .e = e };
 	cJSON *tree;
 
 	if (n > JSON_SIZE_MAX) {
@@ -548,6 +549,9 @@ json_parse(const char *text, size_t n, struct err *e)
 			JSON_SIZE_MAX);
 		return NULL;
 	}
+	if (n == 0)
+		r.text = r.at = ""; /* it may have been NULL */
+	r.end = r.at + n;
 	tree = read_value(&r);
 	free(r.members);
 	if (tree == NULL)

@@ -5,8 +5,10 @@
  *
  * YAML 1.2 core schema (true/false/null/~, decimal, 0x and 0o integers, floats), anchors and
  * aliases (bounded expansion), merge keys, block and flow styles, several documents. Errors name
- * file, line and column. Refused: duplicate keys, non-string keys that do not print plainly, tags
- * other than the core ones, more than 100 levels, more than 16 MiB after expansion.
+ * file, line and column. A leading zero means octal (defaultMode: 0644), because kubectl's reader
+ * takes it so; yes, no, on and off are texts. Refused: infinity and not-a-number (JSON has none),
+ * duplicate keys, non-string keys that do not print plainly, tags other than the core ones, more
+ * than 100 levels, more than 16 MiB after expansion.
  */
 #include "base/buf.h"
 #include "base/err.h"

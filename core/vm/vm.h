@@ -22,8 +22,8 @@
 struct vm;
 
 struct vm_conf {
-	size_t memory_max;  /* bytes, 0: 64 MiB */
-	int64_t budget;     /* instructions per call, 0: 50 million */
+	size_t memory_max; /* bytes, 0: 64 MiB */
+	int64_t budget;    /* instructions per call, 0: 50 million */
 	struct log *log;
 	const char *tag; /* generation name, for log lines */
 };
@@ -50,11 +50,12 @@ int vm_load(struct vm *v, const struct vm_source *src, size_t n, struct err *e);
 int vm_require(struct vm *v, const char *name, struct err *e);
 /* Call module[function](args...). args: array of trees, lent. *out: the first result as a tree (the
  * caller frees; NULL when it returned nothing). e is filled unless VM_OK. */
-enum vm_end vm_call(struct vm *v, const char *module, const char *function, const cJSON *const *args,
-	size_t nargs, cJSON **out, struct err *e);
+enum vm_end vm_call(struct vm *v, const char *module, const char *function,
+	const cJSON *const *args, size_t nargs, cJSON **out, struct err *e);
 /* A question that trusted Lua asks the outside during a call: ask(name, value) in Lua. The answer
  * is pushed back; returning -1 raises e's message in Lua. One per vm; used for policy questions. */
-typedef int vm_ask_fn(void *arg, const char *name, const cJSON *value, cJSON **answer, struct err *e);
+typedef int vm_ask_fn(
+	void *arg, const char *name, const cJSON *value, cJSON **answer, struct err *e);
 void vm_on_ask(struct vm *v, vm_ask_fn *fn, void *arg);
 
 int64_t vm_used_instructions(const struct vm *v); /* of the last call */

@@ -115,7 +115,7 @@ time_lib_parse(lua_State *L)
 	size_t n;
 
 	const char *text = luaL_checklstring(L, 1, &n);
-	if (n > 64 || clock_parse(text, &ms) != 0)
+	if (n > 64 || strlen(text) != n || clock_parse(text, &ms) != 0)
 		lua_pushnil(L);
 	else
 		lua_pushnumber(L, (double)ms / 1000);

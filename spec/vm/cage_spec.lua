@@ -93,7 +93,8 @@ describe("an endless script is killed:", function()
     ["an __index that is its own"] =
       "local t = setmetatable({}, { __index = function(t, k) return t[k] end }) while true do " ..
       "pcall(function() return t.x end) end",
-    ["a __lt in sort"] = "local mt = { __lt = function() while true do end end } local t = {} for i = 1, 9 " ..
+    ["a __lt in sort"] = "local mt = { __lt = function() while true do end end } local t = {} for i = 1,
+      9 " ..
       "do t[i] = setmetatable({}, mt) end while true do pcall(table.sort, t) end",
     ["a __tostring"] = "local t = setmetatable({}, { __tostring = function() while true do end end }) " ..
       "while true do pcall(tostring, t) end",
@@ -451,7 +452,8 @@ describe("C calls are bounded:", function()
     fails("error", "string.rep would make more", "return ('ab'):rep(32769)")
     fails("error", "string.rep would make more", "return ('x'):rep(1e9)")
     fails("error", "string.rep would make more", "return (''):rep(1e15)")
-    fails("error", "string.rep would make more", "return ('x'):rep(2, ('y'):rep(65000)) .. ('x'):rep(3, ('y'):rep(65000))")
+    fails("error", "string.rep would make more", "return ('x'):rep(2, ('y'):rep(65000)) .. ('x'):rep(3,
+      ('y'):rep(65000))")
     yields('"a,a,a"', "return ('a'):rep(3, ',')")
     yields('""', "return ('a'):rep(-1)")
   end)

@@ -55,7 +55,8 @@ describe("time", function()
   end)
 
   it("reads Go's durations", function()
-    for text, seconds in pairs { ["1h5m"] = "3900", ["300ms"] = "0.3", ["1.5s"] = "1.5", ["-2m"] = "-120", ["0"] = "0",
+    for text, seconds in pairs { ["1h5m"] = "3900", ["300ms"] = "0.3", ["1.5s"] = "1.5", ["-2m"] = "-120",
+      ["0"] = "0",
       ["100us"] = "0.0001", ["24h0m0s"] = "86400", [".5h"] = "1800", ["+1s"] = "1" } do
       yields(seconds, ("time.duration(%q)"):format(text))
     end
@@ -72,10 +73,14 @@ end)
 
 describe("quantity", function()
   it("reads every form of Kubernetes", function()
-    for text, number in pairs { ["16Gi"] = 16 * 2 ^ 30, ["1.5Gi"] = 1.5 * 2 ^ 30, ["100m"] = 0.1, ["1k"] = 1000, ["2M"] = 2e6,
-      ["1G"] = 1e9, ["1T"] = 1e12, ["1P"] = 1e15, ["1E"] = 1e18, ["1Ki"] = 1024, ["1Mi"] = 2 ^ 20, ["1Ti"] = 2 ^ 40,
-      ["1Pi"] = 2 ^ 50, ["1Ei"] = 2 ^ 60, ["1e3"] = 1000, ["1E3"] = 1000, ["1e-3"] = 0.001, ["1e+3"] = 1000, ["5"] = 5,
-      ["-5"] = -5, ["+5"] = 5, [".5"] = 0.5, ["5."] = 5, ["1n"] = 1e-9, ["1u"] = 1e-6, ["0"] = 0, ["-0"] = 0 } do
+    for text, number in pairs { ["16Gi"] = 16 * 2 ^ 30, ["1.5Gi"] = 1.5 * 2 ^ 30, ["100m"] = 0.1,
+      ["1k"] = 1000, ["2M"] = 2e6,
+      ["1G"] = 1e9, ["1T"] = 1e12, ["1P"] = 1e15, ["1E"] = 1e18, ["1Ki"] = 1024, ["1Mi"] = 2 ^ 20,
+        ["1Ti"] = 2 ^ 40,
+      ["1Pi"] = 2 ^ 50, ["1Ei"] = 2 ^ 60, ["1e3"] = 1000, ["1E3"] = 1000, ["1e-3"] = 0.001,
+        ["1e+3"] = 1000, ["5"] = 5,
+      ["-5"] = -5, ["+5"] = 5, [".5"] = 0.5, ["5."] = 5, ["1n"] = 1e-9, ["1u"] = 1e-6, ["0"] = 0,
+        ["-0"] = 0 } do
       local out, how, why = vm.run(("return quantity.parse(%q) == %.17g"):format(text, number))
       assert.same({ "true", "ok" }, { out, how }, text .. ": " .. tostring(why))
     end
@@ -83,7 +88,8 @@ describe("quantity", function()
   end)
 
   it("gives nil for what is none", function()
-    for _, text in ipairs { "", ".", "-", "1 Gi", "Gi", "1gi", "1KI", "1K", "1e", "1e+", "1e3k", "1..2", "0x10", "1Gi ", " 1", "inf",
+    for _, text in ipairs { "", ".", "-", "1 Gi", "Gi", "1gi", "1KI", "1K", "1e", "1e+", "1e3k", "1..2",
+      "0x10", "1Gi ", " 1", "inf",
       "nan", "1e49", "1ki", "1mi", "--1", ("1"):rep(49) } do
       yields(nil, ("quantity.parse(%q)"):format(text))
       yields(nil, ("quantity.compare(%q, '1')"):format(text))
@@ -91,14 +97,16 @@ describe("quantity", function()
   end)
 
   it("compares exactly where numbers would round", function()
-    local order = { "-2Ei", "-1E", "-1m", "0", "1n", "1u", "999u", "1m", "0.5", "1", "1023", "1Ki", "1025", "999999999999999999",
+    local order = { "-2Ei", "-1E", "-1m", "0", "1n", "1u", "999u", "1m", "0.5", "1", "1023", "1Ki", "1025",
+      "999999999999999999",
       "1E", "1.0000000000000000001E", "1152921504606846975", "1Ei", "1152921504606846977", "1e48" }
     for i, a in ipairs(order) do
       for k, b in ipairs(order) do
         yields(tostring(i < k and -1 or i > k and 1 or 0), ("quantity.compare(%q, %q)"):format(a, b))
       end
     end
-    for a, b in pairs { ["1Gi"] = "1024Mi", ["1"] = "1000m", ["0"] = "-0", ["1e3"] = "1k", ["0.1"] = "100m", ["1.5Ki"] = "1536" } do
+    for a, b in pairs { ["1Gi"] = "1024Mi", ["1"] = "1000m", ["0"] = "-0", ["1e3"] = "1k",
+      ["0.1"] = "100m", ["1.5Ki"] = "1536" } do
       yields("0", ("quantity.compare(%q, %q)"):format(a, b))
     end
     yields("0", "quantity.compare(0.1, '100m')")
@@ -110,15 +118,18 @@ end)
 describe("semver", function()
   it("reads versions with and without v", function()
     yields('{"major":8,"minor":5,"patch":0}', "semver.parse('v8.5.0')")
-    yields('{"build":"x.y","major":1,"minor":2,"patch":3,"prerelease":"rc.1"}', "semver.parse('1.2.3-rc.1+x.y')")
-    for _, text in ipairs { "", "v", "1", "1.2", "1.2.3.4", "01.2.3", "1.2.3-", "1.2.3-01", "1.2.3-a..b", "1.2.3+", "nightly",
+    yields('{"build":"x.y","major":1,"minor":2,"patch":3,"prerelease":"rc.1"}',
+      "semver.parse('1.2.3-rc.1+x.y')")
+    for _, text in ipairs { "", "v", "1", "1.2", "1.2.3.4", "01.2.3", "1.2.3-", "1.2.3-01", "1.2.3-a..b",
+      "1.2.3+", "nightly",
       "1.2.3 ", "vv1.2.3", "1.2.3-a_b", "-1.2.3", "1.2.3-a." } do
       yields(nil, ("semver.parse(%q)"):format(text))
     end
   end)
 
   it("orders versions as semver.org does", function()
-    local order = { "0.9.9", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "v1.0.0-beta.11",
+    local order = { "0.9.9", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta",
+      "1.0.0-beta.2", "v1.0.0-beta.11",
       "1.0.0-rc.1", "1.0.0", "1.0.1", "1.9.0", "1.10.0", "8.5.0-alpha-12-g0abc", "8.5.0" }
     for i, a in ipairs(order) do
       for k, b in ipairs(order) do
@@ -138,13 +149,16 @@ describe("text", function()
     fails("separator is empty", "text.split('a', '')")
     yields('"a b"', "text.trim(' \\t a b\\n')")
     yields('""', "text.trim('  ')")
-    yields("[true,false,true,false]", "{ text.starts('tikv-0', 'tikv'), text.starts('a', 'ab'), text.ends('a.lua', '.lua'), " ..
+    yields("[true,false,true,false]", "{ text.starts('tikv-0', 'tikv'), text.starts('a', 'ab'),
+      text.ends('a.lua', '.lua'), " ..
       "text.ends('a', 'ba') }")
   end)
 
   it("matches globs", function()
-    for _, case in ipairs { { "*", "", true }, { "tikv-*", "tikv-12", true }, { "*-?", "tikv-12", false }, { "*-??", "tikv-12", true },
-      { "a*b*c", "axxbyyc", true }, { "a*b*c", "axxbyy", false }, { "", "", true }, { "", "a", false }, { "?", "", false },
+    for _, case in ipairs { { "*", "", true }, { "tikv-*", "tikv-12", true }, { "*-?", "tikv-12", false },
+      { "*-??", "tikv-12", true },
+      { "a*b*c", "axxbyyc", true }, { "a*b*c", "axxbyy", false }, { "", "", true }, { "", "a", false },
+        { "?", "", false },
       { "[a]", "[a]", true }, { "a.c", "abc", false }, { "**", "x", true } } do
       yields(tostring(case[3]), ("text.glob(%q, %q)"):format(case[1], case[2]))
     end

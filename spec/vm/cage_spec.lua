@@ -93,9 +93,8 @@ describe("an endless script is killed:", function()
     ["an __index that is its own"] =
       "local t = setmetatable({}, { __index = function(t, k) return t[k] end }) while true do " ..
       "pcall(function() return t.x end) end",
-    ["a __lt in sort"] = "local mt = { __lt = function() while true do end end } local t = {} for i = 1,
-      9 " ..
-      "do t[i] = setmetatable({}, mt) end while true do pcall(table.sort, t) end",
+    ["a __lt in sort"] = "local mt = { __lt = function() while true do end end } local t = {} " ..
+      "for i = 1, 9 do t[i] = setmetatable({}, mt) end while true do pcall(table.sort, t) end",
     ["a __tostring"] = "local t = setmetatable({}, { __tostring = function() while true do end end }) " ..
       "while true do pcall(tostring, t) end",
     ["a __concat"] = "local t = setmetatable({}, { __concat = function() while true do end end }) " ..

@@ -149,8 +149,8 @@ describe("text", function()
     fails("separator is empty", "text.split('a', '')")
     yields('"a b"', "text.trim(' \\t a b\\n')")
     yields('""', "text.trim('  ')")
-    yields("[true,false,true,false]", "{ text.starts('tikv-0', 'tikv'), text.starts('a', 'ab'),
-      text.ends('a.lua', '.lua'), " ..
+    yields("[true,false,true,false]", "{ text.starts('tikv-0', 'tikv'), " ..
+      "text.starts('a', 'ab'), text.ends('a.lua', '.lua'), " ..
       "text.ends('a', 'ba') }")
   end)
 

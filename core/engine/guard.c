@@ -1,0 +1,432 @@
+#include "engine/guard.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/map.h"
+#include "base/mem.h"
+#include "engine/guard_priv.h"
+
+const struct guard_rule_row guard_rules[GUARD_RULES] = {
+	[G1] = { "G1", "ValidLease",
+		"Writes only with a lease that outlives the request, on synced caches." },
+	[G2] = { "G2", "Preconditions",
+		"Deletions and patches carry uid and resourceVersion; the owner is live and not "
+		"superseded." },
+	[G3] = { "G3", "OnlyOwnObjects",
+		"Only objects of the owner's uid, in its namespace, are touched; claims never "
+		"carry owner references." },
+	[G4] = { "G4", "DataOnlyWithProof",
+		"A claim is deleted only with proof that its store or member left PD, or with its "
+		"Cluster by whenDeleted." },
+	[G5] = { "G5", "PDKeepsMajority",
+		"PD changes one member at a time and keeps a healthy majority; a cluster id never "
+		"changes." },
+	[G6] = { "G6", "StoresStayAvailable",
+		"Planned steps keep enough stores serving for every region." },
+	[G7] = { "G7", "NoForceWithoutProof",
+		"No force without proof that the node is gone. Time is no proof." },
+	[G8] = { "G8", "PDHistory",
+		"Nothing is removed while PD is unknown, another cluster, or gone back in time." },
+	[G9] = { "G9", "BlastRadius",
+		"Destructive actions are limited per cluster and minute; a broken expectation "
+		"stops "
+		"them." },
+};
+
+typedef int rule_fn(const struct ask *q, struct err *e);
+static rule_fn *const rules[GUARD_RULES] = {
+	[G1] = guard_g1,
+	[G2] = guard_g2,
+	[G3] = guard_g3,
+	[G4] = guard_g4,
+	[G5] = guard_g5,
+	[G6] = guard_g6,
+	[G7] = guard_g7,
+	[G8] = guard_g8,
+	[G9] = guard_g9,
+};
+
+/* ---- what rules share ---- */
+
+int
+guard_no(struct err *e, enum guard_rule rule, const char *fmt, ...)
+{
+	char text[400];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	return err_set(e, ERR_REFUSED, "%s: %s", guard_rules[rule].id, text);
+}
+
+const char *
+guard_ns(const struct ask *q)
+{
+	return q->s->object->ns != NULL ? q->s->object->ns : "";
+}
+
+const struct obj *
+guard_get(const struct ask *q, enum kind k, const char *ns, const char *name)
+{
+	struct store *s = q->g->facts.store(q->g->facts.arg, k);
+
+	return s != NULL && name[0] != '\0' ? store_get(s, ns, name) : NULL;
+}
+
+size_t
+guard_list(const struct ask *q, enum kind k, enum store_index index, const char *value,
+	const struct obj ***out)
+{
+	struct store *s = q->g->facts.store(q->g->facts.arg, k);
+
+	*out = NULL;
+	return s != NULL ? store_list(s, index, value, out) : 0;
+}
+
+const char *
+guard_label(const cJSON *object, const char *key)
+{
+	const char *v = json_text(json_get(json_path(object, "metadata.labels"), key));
+
+	return v != NULL ? v : "";
+}
+
+const char *
+guard_annotation(const cJSON *object, const char *key)
+{
+	const char *v = json_text(json_get(json_path(object, "metadata.annotations"), key));
+
+	return v != NULL ? v : "";
+}
+
+const char *
+guard_owner(enum kind k, const cJSON *object)
+{
+	if (k == KIND_CLAIM)
+		return guard_annotation(object, OWNER_UID);
+	return json_str(ref_controller(object), "uid", "");
+}
+
+bool
+guard_is(const struct ask *q, enum action_kind a, enum kind of)
+{
+	return q->a->kind == a && q->a->of == of;
+}
+
+bool
+guard_ending(const struct ask *q)
+{
+	return q->cluster != NULL && q->cluster->deleting;
+}
+
+bool
+guard_going_down(const struct ask *q)
+{
+	return guard_ending(q) ||
+	       json_bool(q->cluster_tree, "spec.suspendAction.suspendCompute", false);
+}
+
+const char *
+guard_component(const cJSON *object)
+{
+	return guard_label(object, LABEL_COMPONENT);
+}
+
+const char *
+guard_pd_unknown(const struct ask *q)
+{
+	const char *recorded = json_str(q->cluster_tree, "status.id", "");
+	const char *seen = json_str(q->pd, "cluster_id", ""), *why;
+
+	if (q->view == NULL || q->pd == NULL)
+		return "PD has not answered yet";
+	if (pdview_history_changed(q->view, &why))
+		return "PDHistoryChanged";
+	if (pdview_age_ms(q->view) < 0 || pdview_age_ms(q->view) > GUARD_PD_FRESH_MS)
+		return "PD's last answer is too old";
+	if (seen[0] == '\0' || (recorded[0] != '\0' && strcmp(recorded, seen) != 0))
+		return "PDHistoryChanged: another cluster id than the recorded one";
+	if (json_path(q->pd, "leader.id") == NULL)
+		return "PD has no leader";
+	return NULL;
+}
+
+/* ---- G1: every action ---- */
+
+int
+guard_g1(const struct ask *q, struct err *e)
+{
+	const struct guard_facts *f = &q->g->facts;
+
+	if (f->read_only)
+		return guard_no(e, G1, "read only: nothing is written");
+	if (f->lease_valid_ms(f->arg) <= GUARD_REQUEST_MS)
+		return guard_no(
+			e, G1, "the lease may end before the request does: wait for its renewal");
+	if (!f->synced(f->arg))
+		return guard_no(e, G1, "not all caches have synced");
+	return 0;
+}
+
+/* ---- G2: every action; preconditions for those on objects ---- */
+
+int
+guard_g2(const struct ask *q, struct err *e)
+{
+	const struct obj *s = q->s->object;
+	const struct action *a = q->a;
+
+	if (q->live == NULL || strcmp(q->live->uid, s->uid) != 0)
+		return guard_no(e, G2, "%s %s is gone or is another object now",
+			kind_row(s->kind)->kind, s->name);
+	if (q->live->generation != s->generation || q->live->deleting != s->deleting)
+		return guard_no(e, G2, "%s %s was superseded: decided anew",
+			kind_row(s->kind)->kind, s->name);
+	switch (a->kind) {
+	case ACTION_DELETE:
+	case ACTION_PATCH_META:
+	case ACTION_MARK:
+		if (a->uid == NULL || a->uid[0] == '\0' || !rv_valid(a->rv))
+			return guard_no(e, G2, "%s %s: uid and resourceVersion are needed",
+				action_name(a->kind), a->name);
+		break;
+	case ACTION_APPLY:
+	case ACTION_JOB:
+		if (a->creates && q->target != NULL)
+			return guard_no(e, G2, "%s %s is there already: its uid is needed",
+				kind_row(a->of)->kind, a->name);
+		if (a->creates && s->deleting)
+			return guard_no(e, G2, "%s %s is being deleted: nothing new is made for it",
+				kind_row(s->kind)->kind, s->name);
+		break;
+	case ACTION_STATUS:
+		return 0;
+	case ACTION_PD_OFFLINE:
+	case ACTION_PD_ONLINE:
+	case ACTION_PD_EVICT_LEADERS:
+	case ACTION_PD_RESTORE_LEADERS:
+	case ACTION_PD_TRANSFER_LEADER:
+	case ACTION_PD_REMOVE_MEMBER:
+	case ACTION_PD_LABELS:
+	case ACTION_PD_CONFIG:
+	case ACTION_TIKV_CONFIG:
+	case ACTION_EVENT:
+	case ACTION_COUNT:
+		return 0;
+	}
+	if (!a->creates && q->target != NULL && strcmp(q->target->uid, a->uid) != 0)
+		return guard_no(e, G2, "%s %s has uid %.40s, the plan means %.40s",
+			kind_row(a->of)->kind, a->name, q->target->uid, a->uid);
+	return 0;
+}
+
+/* ---- G9: destructive actions ---- */
+
+enum blast { BLAST_CLAIM, BLAST_POD, BLAST_INSTANCE, BLAST_OFFLINE, BLAST_MEMBER, BLASTS };
+
+static const struct blast_row {
+	const char *what;
+	int per_minute;
+} blasts[BLASTS] = {
+	[BLAST_CLAIM] = { "claims deleted", 20 },
+	[BLAST_POD] = { "pods deleted", 20 },
+	[BLAST_INSTANCE] = { "instances deleted", 30 },
+	[BLAST_OFFLINE] = { "stores taken offline", 20 },
+	[BLAST_MEMBER] = { "members removed", 3 },
+};
+
+#define BLAST_KEPT 32 /* more than any limit */
+
+struct blast_log {
+	char *open; /* why the breaker is open, NULL: closed */
+	struct {
+		int64_t at[BLAST_KEPT];
+		unsigned n; /* ever noted */
+	} of[BLASTS];
+};
+
+static void
+blast_free(void *value)
+{
+	struct blast_log *b = value;
+
+	free(b->open);
+	free(b);
+}
+
+static enum blast
+blast_of(const struct action *a)
+{
+	if (a->kind == ACTION_PD_OFFLINE)
+		return BLAST_OFFLINE;
+	if (a->kind == ACTION_PD_REMOVE_MEMBER)
+		return BLAST_MEMBER;
+	if (a->kind != ACTION_DELETE)
+		return BLASTS;
+	if (a->of == KIND_CLAIM || a->of == KIND_VOLUME)
+		return BLAST_CLAIM;
+	if (a->of == KIND_POD)
+		return BLAST_POD;
+	return kind_row(a->of)->ours ? BLAST_INSTANCE : BLASTS;
+}
+
+static struct blast_log *
+blast_get(const struct guard *g, const char *ns, const char *cluster, bool make)
+{
+	char *key = xasprintf("%s/%s", ns, cluster);
+	struct blast_log *b = map_get(g->blast, key);
+
+	if (b == NULL && make) {
+		b = xcalloc(1, sizeof *b);
+		map_put(g->blast, key, b);
+	}
+	free(key);
+	return b;
+}
+
+int
+guard_g9(const struct ask *q, struct err *e)
+{
+	enum blast kind = blast_of(q->a);
+	const struct blast_log *b;
+	int64_t now = clock_mono(q->g->facts.clock);
+	int recent = 0;
+
+	if (kind == BLASTS)
+		return 0;
+	b = blast_get(q->g, guard_ns(q), q->s->cluster, false);
+	if (b == NULL)
+		return 0;
+	if (b->open != NULL)
+		return guard_no(e, G9, "the breaker is open: %s: a person must confirm", b->open);
+	if (guard_ending(q))
+		return 0;
+	for (unsigned i = 0; i < BLAST_KEPT && i < b->of[kind].n; i++)
+		recent += now - b->of[kind].at[i] < 60000;
+	if (recent >= blasts[kind].per_minute)
+		return guard_no(
+			e, G9, "%d %s in the last minute: no more now", recent, blasts[kind].what);
+	return 0;
+}
+
+void
+guard_note(struct guard *g, const struct guard_subject *s, const struct action *a, bool ok)
+{
+	enum blast kind = blast_of(a);
+	struct blast_log *b;
+
+	if (ok && kind == BLASTS)
+		return;
+	b = blast_get(g, s->object->ns != NULL ? s->object->ns : "", s->cluster, true);
+	if (!ok && b->open == NULL)
+		b->open = xasprintf("%s %s did not do what it should", action_name(a->kind),
+			a->name[0] != '\0' ? a->name
+			: a->store_id      ? a->store_id
+					   : "");
+	if (ok)
+		b->of[kind].at[b->of[kind].n++ % BLAST_KEPT] = clock_mono(g->facts.clock);
+}
+
+const char *
+guard_breaker(const struct guard *g, const char *ns, const char *cluster)
+{
+	const struct blast_log *b = blast_get(g, ns, cluster, false);
+
+	return b != NULL && b->open != NULL ? b->open : "";
+}
+
+void
+guard_reset(struct guard *g, const char *ns, const char *cluster)
+{
+	struct blast_log *b = blast_get(g, ns, cluster, false);
+
+	if (b == NULL)
+		return;
+	free(b->open);
+	b->open = NULL;
+}
+
+/* ---- asking ---- */
+
+struct guard *
+guard_new(const struct guard_facts *f)
+{
+	struct guard *g = xcalloc(1, sizeof *g);
+
+	must(f->store != NULL && f->lease_valid_ms != NULL && f->synced != NULL &&
+		f->clock != NULL);
+	g->facts = *f;
+	g->blast = map_new(blast_free);
+	if (f->metrics != NULL)
+		metric_family(f->metrics, "tikv_operator_guard_refusals_total", METRIC_COUNTER,
+			"Actions that the guard refused, by rule.", NULL);
+	return g;
+}
+
+void
+guard_free(struct guard *g)
+{
+	if (g == NULL)
+		return;
+	map_free(g->blast);
+	free(g);
+}
+
+static cJSON *
+tree(const struct obj *o)
+{
+	return o != NULL ? obj_tree(o) : NULL;
+}
+
+static void
+ask_open(struct ask *q, struct guard *g, const struct guard_subject *s, const struct action *a)
+{
+	*q = (struct ask){ .g = g, .s = s, .a = a };
+	q->live = guard_get(q, s->object->kind, guard_ns(q), s->object->name);
+	q->cluster = s->object->kind == KIND_CLUSTER
+			     ? q->live
+			     : guard_get(q, KIND_CLUSTER, guard_ns(q), s->cluster);
+	if (a->of != KIND_COUNT && a->name != NULL)
+		q->target = guard_get(q, a->of, a->ns, a->name);
+	q->live_tree = tree(q->live);
+	q->cluster_tree = tree(q->cluster);
+	q->target_tree = tree(q->target);
+	if (g->facts.pdview != NULL && s->cluster != NULL)
+		q->view = g->facts.pdview(g->facts.arg, guard_ns(q), s->cluster);
+	q->pd = q->view != NULL ? pdview_snapshot(q->view) : NULL;
+}
+
+static void
+refused(struct guard *g, const char *rule)
+{
+	struct buf labels;
+
+	if (g->facts.metrics == NULL)
+		return;
+	buf_init(&labels, 0);
+	metric_label(&labels, "rule", rule);
+	metric_add(g->facts.metrics, "tikv_operator_guard_refusals_total", labels.at, 1);
+	buf_fini(&labels);
+}
+
+int
+guard_check(struct guard *g, const struct guard_subject *s, const struct action *a, struct err *e)
+{
+	struct ask q;
+	int rc = 0;
+
+	ask_open(&q, g, s, a);
+	for (int i = 0; i < GUARD_RULES && rc == 0; i++) {
+		rc = rules[i](&q, e);
+		if (rc != 0)
+			refused(g, guard_rules[i].id);
+	}
+	json_free(q.live_tree);
+	json_free(q.cluster_tree);
+	json_free(q.target_tree);
+	return rc;
+}

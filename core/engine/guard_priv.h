@@ -1,0 +1,79 @@
+#ifndef ENGINE_GUARD_PRIV_H
+#define ENGINE_GUARD_PRIV_H
+/*
+ * guard_priv: one question to the guard, as its rules see it.
+ *
+ * Trees are owned by the question and made from live caches when it is asked. Rules return 0, or -1
+ * with ERR_REFUSED set by guard_no(). guard.c holds G1, G2, G9; guard_kube.c G3 and G7;
+ * guard_data.c G4; guard_pd.c G5, G6, G8.
+ */
+#include "engine/guard.h"
+
+#define OWN "core.tikv.org/"
+#define LABEL_CLUSTER OWN "cluster"
+#define LABEL_COMPONENT OWN "component"
+#define LABEL_INSTANCE OWN "instance"
+#define LABEL_GROUP OWN "group"
+#define LABEL_VOLUME OWN "volume"
+#define LABEL_STORE OWN "store-id"
+#define LABEL_MEMBER OWN "member-id"
+#define LABEL_PD OWN "cluster-id"
+#define LABEL_RETIRED OWN "retired"
+#define MANAGED_BY "app.kubernetes.io/managed-by"
+#define OPERATOR "tikv-operator"
+#define OWNER_UID OWN "owner-uid"           /* claims: uid of their instance */
+#define REMOVED_STORES OWN "removed-stores" /* claims: ids proven removed, with commas */
+#define INITIAL_CLUSTER OWN "initial-cluster"
+#define DESTROYED OWN "destroyed" /* TiKV: store id that a person gave up */
+#define FINALIZER OWN "finalizer"
+
+/* PD facts older than this are unknown. */
+#define GUARD_PD_FRESH_MS 30000
+
+struct guard {
+	struct guard_facts facts;
+	struct map *blast; /* "ns/cluster" -> what was destroyed there of late */
+};
+
+struct ask {
+	struct guard *g;
+	const struct guard_subject *s;
+	const struct action *a;
+	const struct obj *live;    /* the subject in the cache, NULL: none */
+	const struct obj *target;  /* what the action touches in the cache, NULL: none */
+	const struct obj *cluster; /* NULL: none */
+	cJSON *live_tree, *target_tree, *cluster_tree;
+	struct pdview *view; /* NULL: none */
+	const cJSON *pd;     /* its snapshot, NULL: none */
+};
+
+int guard_no(struct err *e, enum guard_rule rule, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+const struct obj *guard_get(const struct ask *q, enum kind k, const char *ns, const char *name);
+size_t guard_list(const struct ask *q, enum kind k, enum store_index index, const char *value,
+	const struct obj ***out);
+const char *guard_label(const cJSON *object, const char *key);      /* "" when absent */
+const char *guard_annotation(const cJSON *object, const char *key); /* "" when absent */
+/* uid of who an object belongs to: its controller, for claims the annotation. "" when nobody. */
+const char *guard_owner(enum kind k, const cJSON *object);
+const char *guard_ns(const struct ask *q);
+bool guard_is(const struct ask *q, enum action_kind a, enum kind of);
+/* The Cluster is being deleted, or its computing is suspended: nothing need stay up. */
+bool guard_ending(const struct ask *q);
+bool guard_going_down(const struct ask *q);
+/* "tikv", "pd" or "" of a pod or claim. */
+const char *guard_component(const cJSON *object);
+/* PD answered lately and is the recorded cluster; else why not. NULL: it is so. */
+const char *guard_pd_unknown(const struct ask *q);
+
+int guard_g1(const struct ask *q, struct err *e);
+int guard_g2(const struct ask *q, struct err *e);
+int guard_g3(const struct ask *q, struct err *e);
+int guard_g4(const struct ask *q, struct err *e);
+int guard_g5(const struct ask *q, struct err *e);
+int guard_g6(const struct ask *q, struct err *e);
+int guard_g7(const struct ask *q, struct err *e);
+int guard_g8(const struct ask *q, struct err *e);
+int guard_g9(const struct ask *q, struct err *e);
+
+#endif

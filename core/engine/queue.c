@@ -228,6 +228,36 @@ backoff(struct queue *q, int failures)
 	return ms - (int64_t)((double)ms * 0.2 * rng_unit(&q->rng));
 }
 
+/* Put a key that ran to its next place, and repeat an add that came meanwhile. */
+static void
+settle(struct queue *q, struct entry *en, int64_t again, int64_t now)
+{
+	if (again >= 0)
+		enter(q, en, WAITING, later(again, en->space));
+	if (en->dirty) {
+		char *why = en->dirty_reason;
+
+		en->dirty = false;
+		en->dirty_reason = NULL;
+		queue_add(q, en->key, en->dirty_due, en->dirty_priority, why);
+		free(why);
+	}
+	if (en->place == IDLE && en->space <= now)
+		map_del(q->entries, en->key);
+}
+
+void
+queue_hold(struct queue *q, const char *key, int64_t until, const char *reason)
+{
+	struct entry *en = map_get(q->entries, key);
+
+	must(en && en->place == ACTIVE);
+	en->place = IDLE;
+	en->look = false;
+	set_reason(&en->reason, reason);
+	settle(q, en, until, until);
+}
+
 void
 queue_done(struct queue *q, const char *key, enum queue_end end, int64_t now, int64_t due)
 {
@@ -262,19 +292,7 @@ queue_done(struct queue *q, const char *key, enum queue_end end, int64_t now, in
 		en->space = 0;
 		break;
 	}
-	if (again >= 0)
-		enter(q, en, WAITING, later(again, en->space));
-	if (en->dirty) {
-		char *why = en->dirty_reason;
-
-		en->dirty = false;
-		en->dirty_reason = NULL;
-		queue_add(q, en->key, en->dirty_due, en->dirty_priority, why);
-		free(why);
-	}
-	/* `key` may be the entry's own text: nothing reads it after this. */
-	if (en->place == IDLE && en->space <= now)
-		map_del(q->entries, en->key);
+	settle(q, en, again, now);
 }
 
 int64_t

@@ -41,6 +41,9 @@ void queue_space(struct queue *q, const char *key, int64_t until);
 /* Next key that is due, or NULL. *reason is why it was added, lent. */
 const char *queue_pop(struct queue *q, int64_t now, const char **reason);
 void queue_done(struct queue *q, const char *key, enum queue_end end, int64_t now, int64_t due);
+/* Give a popped key back unrun: it comes again at `until`, or when it is added. Keeps its failures.
+ */
+void queue_hold(struct queue *q, const char *key, int64_t until, const char *reason);
 /* When the next key is due, or -1. */
 int64_t queue_next_due(const struct queue *q);
 size_t queue_depth(const struct queue *q); /* ready and waiting-with-reason keys */

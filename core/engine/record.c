@@ -134,6 +134,25 @@ tree_of(const char *text)
 	return json_parse(text, strlen(text), &e);
 }
 
+void
+record_outcome(struct record *r, const char *key, const char *outcome)
+{
+	struct entry *en = r->newest;
+	cJSON *line;
+
+	while (en && strcmp(en->key, key) != 0)
+		en = en->older;
+	if (!en || !(line = tree_of(en->line)))
+		return;
+	json_put_str(line, "outcome", outcome);
+	free(en->line);
+	en->line = json_string(line);
+	json_free(line);
+	r->bytes -= en->bytes;
+	en->bytes = weigh(en);
+	r->bytes += en->bytes;
+}
+
 cJSON *
 record_last(const struct record *r, const char *key)
 {

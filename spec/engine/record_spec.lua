@@ -15,7 +15,8 @@ local function text(t)
 end
 
 
-local WAIT = [[{"actions":[{"action":"mark"}],"verdict":{"kind":"wait","step":"pod","reason":"Draining","message":"x"}}]]
+local WAIT = [[{"actions":[{"action":"mark"}],"verdict":{"kind":"wait","step":"pod",]] ..
+  [["reason":"Draining","message":"x"}}]]
 local CALM = [[{"actions":[],"verdict":{"kind":"settled"}}]]
 
 describe("record", function()

@@ -2,6 +2,7 @@ std = "luajit"
 max_line_length = 120
 ignore = { "212/self" }
 files["spec"] = { std = "+busted" }
+globals = { "ask", "json", "hash", "time", "quantity", "text", "semver", "log" }
 files["lua/sim"] = { globals = { "sim" } }
 files["lua/types"] = { ignore = { "2..", "1.." } }
 exclude_files = { "build" }

@@ -52,7 +52,7 @@ reason_text(const char *reason)
 	if (vm != NULL && f != NULL) {
 		struct vm_source s = { "lib.reasons", f->path, f->text, f->len };
 		if (vm_load(vm, &s, 1, &e) == 0 && vm_require(vm, "lib.reasons", &e) == 0)
-			(void)vm_call(vm, "lib.reasons", "describe", args, 1, &out, &e);
+			(void)vm_call(vm, "lib.reasons", "get", args, 1, &out, &e);
 	}
 	json_free(arg);
 	if (vm != NULL)

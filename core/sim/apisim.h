@@ -97,6 +97,10 @@ void apisim_cancel(struct apisim *a, struct apisim_call *c); /* NULL is fine */
 int apisim_do(struct apisim *a, const char *method, const char *path_and_query, const char *body,
 	const char *content_type, const char *user, char **answer);
 
+/* Store an object of another server as it is, uid included, or remove it; no rule is applied. -1:
+ * unknown resource. For mirrors (`playground --attach`). */
+int apisim_mirror(struct apisim *a, const char *resource, const cJSON *object, bool removed);
+
 int64_t apisim_rv(const struct apisim *a); /* of the newest write */
 /* Forget history up to rv (0: all of it): older watches and continue tokens answer 410. */
 void apisim_compact(struct apisim *a, int64_t rv);

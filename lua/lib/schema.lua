@@ -252,19 +252,15 @@ function check(ctx, node, v, old, path)
   if #ctx.causes == before then check_rules(ctx, node, v, old, path) end
 end
 
---- Prepare a CustomResourceDefinition (its tree is kept and extended).
----@param crd table
+--- Prepare a schema (openAPIV3Schema of one version; its tree is kept and extended).
+---@param root table
 ---@return table|nil compiled
 ---@return string|nil why, with every rule that can not be read
-function M.compile(crd)
-  local errors, version = {}, nil
-  for _, v in ipairs(crd.spec.versions) do
-    if v.storage then version = v end
-  end
-  local root = version.schema.openAPIV3Schema
+function M.compile(root)
+  local errors = {}
   prepare(root, "", errors)
   if #errors > 0 then return nil, table.concat(errors, "; ") end
-  return { kind = crd.spec.names.kind, api_version = crd.spec.group .. "/" .. version.name, root = root }
+  return { root = root }
 end
 
 --- What the API server does with an object: prune, default, validate.

@@ -1,0 +1,280 @@
+#include "app/playground.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "app/attach.h"
+#include "app/verbs.h"
+#include "base/embed.h"
+#include "base/mem.h"
+#include "wire/loop_event.h"
+
+#define CHILD_CHECK_MS 200
+#define BODY_MAX (16u << 20)
+
+const struct opt playground_opts[] = {
+	{ "demo", 0, OPT_FLAG, NULL, NULL, "play a guided tour and end" },
+	{ "port", 0, OPT_INT, "PORT", "0", "port of the API server (0: any free one)" },
+	{ "nodes", 0, OPT_INT, "N", "6", "number of simulated nodes, over three zones" },
+	{ "empty", 0, OPT_FLAG, NULL, NULL, "start without the example cluster `basic`" },
+	{ "no-operator", 0, OPT_FLAG, NULL, NULL, "do not start the operator" },
+	{ "write-kubeconfig", 0, OPT_TEXT, "FILE", NULL,
+		"write the kubeconfig there (removed at the end)" },
+	{ "lua-dir", 0, OPT_TEXT, "DIR", NULL, "give the operator the scripts of a folder" },
+	{ "log-level", 0, OPT_TEXT, "LEVEL", "error", "of the operator, on stderr" },
+	{ "attach", 0, OPT_FLAG, NULL, NULL,
+		"only play PD and TiKV, for the pods of a real API server" },
+	{ "attach-kubeconfig", 0, OPT_TEXT, "FILE", NULL, "kubeconfig of that server" },
+	{ "pd-port", 0, OPT_INT, "PORT", "0",
+		"port that plays every PD and TiKV (0: any free one)" },
+	{ NULL, 0, OPT_FLAG, NULL, NULL, NULL },
+};
+
+struct held { /* an answer that comes later */
+	struct playground *p;
+	struct httpd_req *r;
+	struct net_out out;
+	struct timer *timer;
+	char *type;
+};
+
+static void
+free_held(struct held *h)
+{
+	loop_cancel(h->p->loop, h->timer);
+	buf_fini(&h->out.body);
+	free(h->type);
+	free(h);
+}
+
+static void
+on_held_gone(void *arg)
+{
+	free_held(arg);
+}
+
+static void
+on_held_due(void *arg)
+{
+	struct held *h = arg;
+	h->timer = NULL;
+	httpd_on_gone(h->r, NULL, NULL);
+	httpd_reply(h->r, h->out.status, NULL, 0, h->type, h->out.body.at, h->out.body.len);
+	free_held(h);
+}
+
+/* A request to any simulated PD or TiKV; the Host header says which. */
+static void
+on_host_request(void *arg, struct httpd_req *r, const struct httpd_in *in)
+{
+	struct playground *p = arg;
+	struct net_in ask = { .who = "operator",
+		.method = in->method,
+		.host = in->host,
+		.path = in->path,
+		.query = in->query,
+		.body = in->body,
+		.body_len = in->body_len,
+		.content_type = in->header(in, "content-type") };
+	struct held *h = xcalloc(1, sizeof *h);
+	h->p = p;
+	h->r = r;
+	buf_init(&h->out.body, 0);
+	if (!net_ask(p->world.net, &ask, &h->out) || h->out.status == 0) {
+		const char *text = "no such PD or TiKV runs here\n";
+		httpd_reply(r, 502, NULL, 0, "text/plain", text, strlen(text));
+		free_held(h);
+		return;
+	}
+	h->type = xstrdup(h->out.content_type != NULL ? h->out.content_type : "application/json");
+	httpd_on_gone(r, on_held_gone, h);
+	if (h->out.status > 0)
+		h->timer = loop_after(p->loop, h->out.delay_ms, on_held_due, h);
+}
+
+static int
+write_file(const char *path, const char *text, struct err *e)
+{
+	FILE *f = fopen(path, "we");
+	if (f == NULL)
+		return err_set(e, ERR_INVALID, "%s: %s", path, strerror(errno));
+	fputs(text, f);
+	return fclose(f) == 0 ? 0 : err_set(e, ERR_INVALID, "%s: %s", path, strerror(errno));
+}
+
+static int
+write_kubeconfig(struct playground *p, const char *path, struct err *e)
+{
+	struct buf text;
+	if (path != NULL) {
+		p->kubeconfig = xstrdup(path);
+	} else {
+		const char *tmp = getenv("TMPDIR");
+		p->dir = xasprintf("%s/tikv-playground-XXXXXX", tmp != NULL ? tmp : "/tmp");
+		if (mkdtemp(p->dir) == NULL)
+			return err_set(e, ERR_INVALID, "%s: %s", p->dir, strerror(errno));
+		p->kubeconfig = xasprintf("%s/kubeconfig", p->dir);
+	}
+	buf_init(&text, 0);
+	(void)apiserve_kubeconfig(p->serve, "system:admin", &text);
+	int r = write_file(p->kubeconfig, text.at, e);
+	buf_fini(&text);
+	return r;
+}
+
+int
+playground_operator(struct playground *p, const char *log_level, const char *lua_dir, struct err *e)
+{
+	char *config = xasprintf("--kubeconfig=%s", p->kubeconfig);
+	char *connect = xasprintf("--connect-to=::127.0.0.1:%d", httpd_port(p->hosts));
+	char *level = xasprintf("--log-level=%s", log_level);
+	char *lua = lua_dir != NULL ? xasprintf("--lua-dir=%s", lua_dir) : NULL;
+	char *argv[] = { "tikv-operator", "run", config, connect, level, "--log-format=text",
+		"--listen=127.0.0.1:0", lua, NULL };
+	int parent = getpid();
+	int pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		setpgid(0, 0); /* Ctrl-C goes to the parent, which ends the child in order */
+		unsetenv("KUBECONFIG");
+		unsetenv("POD_NAMESPACE");
+		if (getppid() == parent)
+			execv("/proc/self/exe", argv);
+		_exit(127);
+	}
+	free(config);
+	free(connect);
+	free(level);
+	free(lua);
+	if (pid < 0)
+		return err_set(e, ERR_INTERNAL, "fork: %s", strerror(errno));
+	p->operator_pid = pid;
+	return 0;
+}
+
+void
+playground_end(struct playground *p, int code)
+{
+	p->code = code;
+	p->ended = true;
+	loop_event_stop(p->loop);
+}
+
+static void
+on_interrupt(void *arg)
+{
+	playground_end(arg, 0);
+}
+
+static void
+on_child_check(void *arg)
+{
+	struct playground *p = arg;
+	int status;
+	if (p->operator_pid > 0 && waitpid(p->operator_pid, &status, WNOHANG) == p->operator_pid) {
+		p->operator_pid = 0;
+		fprintf(stderr,
+			"tikv-operator playground: the operator ended (status %d): "
+			"--log-level=info tells more\n",
+			WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+		playground_end(p, 1);
+		return;
+	}
+	loop_after(p->loop, CHILD_CHECK_MS, on_child_check, p);
+}
+
+static int
+start(struct playground *p, const struct args *a, struct err *e)
+{
+	bool attach = args_flag(a, "attach");
+	struct world_sim_conf conf = { .loop = p->loop,
+		.seed = rng_entropy(),
+		.nodes = (int)args_int(a, "nodes"),
+		.attached = attach };
+	if (world_sim_init(&p->world, &conf, e) < 0)
+		return err_wrap(e, "simulated world");
+	p->hosts = httpd_new(p->loop, "127.0.0.1", (int)args_int(a, "pd-port"), NULL, BODY_MAX,
+		on_host_request, p, e);
+	if (p->hosts == NULL)
+		return -1;
+	if (attach)
+		return attach_start(p, args_text(a, "attach-kubeconfig"), e);
+	p->serve = apiserve_new(p->loop, p->world.api, "127.0.0.1", (int)args_int(a, "port"), e);
+	if (p->serve == NULL || write_kubeconfig(p, args_text(a, "write-kubeconfig"), e) < 0)
+		return -1;
+	static const char ns[] = "{apiVersion: v1, kind: Namespace, metadata: {name: tikv-system}}";
+	if (world_sim_apply(&p->world, "", "namespace", ns, strlen(ns), e) < 0)
+		return -1;
+	const struct embed_file *example = embed_find("examples/basic/cluster.yaml");
+	if (!args_flag(a, "empty") && !args_flag(a, "demo") &&
+		world_sim_apply(
+			&p->world, "default", example->path, example->text, example->len, e) < 0)
+		return -1;
+	if (args_flag(a, "no-operator"))
+		return 0;
+	if (playground_operator(p, args_text(a, "log-level"), args_text(a, "lua-dir"), e) < 0)
+		return -1;
+	loop_after(p->loop, CHILD_CHECK_MS, on_child_check, p);
+	return 0;
+}
+
+static void
+stop(struct playground *p)
+{
+	int status;
+	if (p->operator_pid > 0) {
+		/* The child gives its lease back through us: serve it until it is gone. */
+		kill(p->operator_pid, SIGTERM);
+		for (int i = 0; i < 50 && waitpid(p->operator_pid, &status, WNOHANG) == 0; i++)
+			loop_event_run_for(p->loop, 50);
+		kill(p->operator_pid, SIGKILL);
+		(void)waitpid(p->operator_pid, &status, 0);
+	}
+	attach_stop(p);
+	if (p->serve != NULL)
+		apiserve_free(p->serve);
+	if (p->hosts != NULL)
+		httpd_free(p->hosts);
+	if (p->world.api != NULL)
+		world_sim_fini(&p->world);
+	if (p->kubeconfig != NULL)
+		unlink(p->kubeconfig);
+	if (p->dir != NULL)
+		rmdir(p->dir);
+	free(p->kubeconfig);
+	free(p->dir);
+	loop_event_free(p->loop);
+}
+
+int
+playground_main(struct args *a)
+{
+	struct err e = { 0 };
+	struct playground p = { .loop = loop_event_new() };
+	struct demo *demo = NULL;
+	if (args_count(a) > 0)
+		return verb_usage_error(a, "takes no arguments: %s", args_at(a, 0));
+	loop_event_signal(p.loop, SIGINT, on_interrupt, &p);
+	loop_event_signal(p.loop, SIGTERM, on_interrupt, &p);
+	if (start(&p, a, &e) < 0) {
+		p.code = verb_fail(a, &e);
+	} else {
+		if (args_flag(a, "demo"))
+			demo = demo_new(&p, isatty(STDOUT_FILENO));
+		else if (args_flag(a, "attach"))
+			printf("ready: --connect-to ::127.0.0.1:%d\n", httpd_port(p.hosts));
+		else
+			printf("ready: export KUBECONFIG=%s\n", p.kubeconfig);
+		fflush(stdout);
+		loop_event_run(p.loop);
+	}
+	if (demo != NULL)
+		demo_free(demo);
+	stop(&p);
+	return p.code;
+}

@@ -1,0 +1,137 @@
+#include "app/world_sim.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/embed.h"
+#include "base/mem.h"
+#include "format/yaml.h"
+#include "kube/ref.h"
+
+/* Who acts in a whole world; a later one may rely on the earlier ones. */
+static const char *const all[] = { "nodes", "volumes", "scheduler", "gc", "pd", "tikv", "kubelet" };
+static const char *const attached[] = { "pd", "tikv", "attach" };
+
+struct hooks {
+	struct admit *admit;
+	void (*committed)(void *arg, const struct apisim_commit *c);
+	void *arg;
+};
+
+static int
+on_admit(void *arg, const struct apisim_admit *in, cJSON **object, cJSON *causes, cJSON *unknown,
+	struct err *e)
+{
+	struct admit *a = arg;
+	char id[256];
+	if (in->schema == NULL)
+		return 0;
+	snprintf(id, sizeof id, "%s/%s/%s", in->group, in->version, in->kind);
+	return admit_judge(a, id, in->schema, object, in->old, in->prune_only, causes, unknown, e);
+}
+
+static int
+create(struct world_sim *w, const cJSON *o, const char *ns, struct err *e)
+{
+	enum kind k;
+	struct buf path;
+	char *answer = NULL;
+	buf_init(&path, 0);
+	if (strcmp(json_str(o, "kind", ""), "Namespace") == 0)
+		(void)buf_puts(&path, "/api/v1/namespaces");
+	else if (kind_of_object(o, &k) < 0)
+		return err_set(e, ERR_INVALID, "%s: unknown kind", json_str(o, "kind", "?"));
+	else
+		(void)ref_path(&path, k,
+			kind_row(k)->namespaced ? json_str(o, "metadata.namespace", ns) : NULL,
+			NULL, NULL);
+	char *body = json_string(o);
+	int status = apisim_do(
+		w->api, "POST", path.at, body, "application/json", "system:admin", &answer);
+	int r = status < 300 ? 0
+			     : err_set(e, ERR_INVALID, "%s %s: %.300s", json_str(o, "kind", "?"),
+				       json_str(o, "metadata.name", "?"), answer);
+	free(answer);
+	free(body);
+	buf_fini(&path);
+	return r;
+}
+
+int
+world_sim_apply(struct world_sim *w, const char *ns, const char *name, const char *yaml, size_t n,
+	struct err *e)
+{
+	cJSON *docs = yaml_parse(name, yaml, n, NULL, e);
+	int r = docs != NULL ? 0 : -1;
+	for (const cJSON *d = docs != NULL ? docs->child : NULL; d != NULL && r == 0; d = d->next)
+		r = create(w, d, ns, e);
+	json_free(docs);
+	return r;
+}
+
+static int
+install(struct world_sim *w, struct err *e)
+{
+	for (const struct embed_file *f = embed_files; f->path != NULL; f++)
+		if (strncmp(f->path, "crds/", 5) == 0 &&
+			world_sim_apply(w, "", f->path, f->text, f->len, e) < 0)
+			return -1;
+	return 0;
+}
+
+int
+world_sim_init(struct world_sim *w, const struct world_sim_conf *c, struct err *e)
+{
+	struct rng rng;
+	memset(w, 0, sizeof *w);
+	rng_seed(&rng, c->seed);
+	w->loop = c->loop;
+	w->admit = admit_new(e);
+	if (w->admit == NULL)
+		return -1;
+	struct apisim_conf api = { .loop = c->loop,
+		.rng = rng_fork(&rng, "api"),
+		.hooks = { .admit = on_admit, .arg = w->admit } };
+	w->api = apisim_new(&api);
+	struct net_conf net = { .loop = c->loop,
+		.rng = rng_fork(&rng, "net"),
+		.latency_min_ms = c->latency_min_ms,
+		.latency_max_ms = c->latency_max_ms,
+		.fault = c->fault,
+		.arg = c->arg };
+	w->net = net_new(&net);
+	net_serve_api(w->net, "apisim", w->api);
+	struct actors_conf actors = { .loop = c->loop,
+		.api = w->api,
+		.net = w->net,
+		.rng = rng_fork(&rng, "actors"),
+		.choose = c->choose,
+		.log = c->log,
+		.arg = c->arg };
+	w->actors = actors_new(&actors, e);
+	int r = w->actors != NULL && install(w, e) == 0 ? 0 : -1;
+	const char *const *who = c->attached ? attached : all;
+	size_t n = c->attached ? sizeof attached / sizeof *attached : sizeof all / sizeof *all;
+	for (size_t i = 0; i < n && r == 0; i++) {
+		cJSON *conf = json_put_int(json_object(), "count", c->nodes);
+		r = actors_start(w->actors, who[i], conf, e);
+		json_free(conf);
+	}
+	if (r < 0)
+		world_sim_fini(w);
+	return r;
+}
+
+void
+world_sim_fini(struct world_sim *w)
+{
+	if (w->actors != NULL)
+		actors_free(w->actors);
+	if (w->net != NULL)
+		net_free(w->net);
+	if (w->api != NULL)
+		apisim_free(w->api);
+	if (w->admit != NULL)
+		admit_free(w->admit);
+	memset(w, 0, sizeof *w);
+}

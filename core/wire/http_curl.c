@@ -14,15 +14,16 @@
 #define CONNECTIONS_PER_HOST 32L
 #define CONNECTIONS_KEPT 64L
 #define POOL_IDLE_MS 90000
-#define UPKEEP_EVERY_MS 30000
+#define SWEEP_EVERY_MS 30000
 
 struct transport;
 TAILQ_HEAD(req_list, http_req);
 
-/* One curl multi handle: one name, one set of TLS material. */
+/* One curl multi handle: one name, one set of TLS material, one kind of traffic. */
 struct pool {
 	struct transport *t;
 	char *name;
+	bool uploads;
 	uint64_t trust;
 	const struct cred *cred; /* only compared */
 	CURLM *multi;
@@ -43,8 +44,7 @@ struct transport {
 	struct pool *pools;
 	size_t open;
 	uint64_t seq;
-	struct timer *sweep, *upkeep;
-	CURL *keeper; /* carries the pings of connections that nobody uses at the moment */
+	struct timer *sweep, *sweep_later;
 };
 
 /* Per socket, made when curl first names it. */
@@ -54,7 +54,7 @@ struct watch {
 };
 
 static void sweep_soon(struct transport *t);
-static void upkeep(void *arg);
+static void on_sweep_due(void *arg);
 
 bool
 req_is_dead(const struct http_req *r)
@@ -293,12 +293,14 @@ trust_of(const struct cred *cred)
 }
 
 static struct pool *
-pool_new(struct transport *t, const char *name, uint64_t trust, const struct cred *cred)
+pool_new(struct transport *t, const char *name, bool uploads, uint64_t trust,
+	const struct cred *cred)
 {
 	struct pool *p = xcalloc(1, sizeof(*p));
 
 	p->t = t;
 	p->name = xstrdup(name);
+	p->uploads = uploads;
 	p->trust = trust;
 	p->cred = cred;
 	p->idle_since = loop_now(t->loop);
@@ -316,8 +318,8 @@ pool_new(struct transport *t, const char *name, uint64_t trust, const struct cre
 	curl_multi_setopt(p->multi, CURLMOPT_TIMERDATA, p);
 	p->next = t->pools;
 	t->pools = p;
-	if (!t->upkeep)
-		t->upkeep = loop_after(t->loop, UPKEEP_EVERY_MS, upkeep, t);
+	if (!t->sweep_later)
+		t->sweep_later = loop_after(t->loop, SWEEP_EVERY_MS, on_sweep_due, t);
 	return p;
 }
 
@@ -343,7 +345,7 @@ pool_free(struct pool *p)
 
 /* New TLS material of the same credentials: the old connections only finish what they carry. */
 static struct pool *
-pool_for(struct transport *t, const char *name, const struct cred *cred)
+pool_for(struct transport *t, const char *name, bool uploads, const struct cred *cred)
 {
 	uint64_t trust = trust_of(cred);
 	struct pool *found = NULL;
@@ -352,13 +354,14 @@ pool_for(struct transport *t, const char *name, const struct cred *cred)
 		if (p->retired || strcmp(p->name, name))
 			continue;
 		if (p->trust == trust) {
-			found = p;
+			if (p->uploads == uploads)
+				found = p;
 		} else if (cred && p->cred == cred) {
 			p->retired = true;
 			sweep_soon(t);
 		}
 	}
-	return found ? found : pool_new(t, name, trust, cred);
+	return found ? found : pool_new(t, name, uploads, trust, cred);
 }
 
 static void
@@ -378,8 +381,8 @@ on_sweep(void *arg)
 		pool_free(p);
 	}
 	if (!t->pools) {
-		loop_cancel(t->loop, t->upkeep);
-		t->upkeep = NULL;
+		loop_cancel(t->loop, t->sweep_later);
+		t->sweep_later = NULL;
 	}
 }
 
@@ -390,20 +393,12 @@ sweep_soon(struct transport *t)
 		t->sweep = loop_after(t->loop, 0, on_sweep, t);
 }
 
-/* HTTP/2 pings, so that a silent connection has unacknowledged bytes in flight when the peer is
- * gone, and TCP_USER_TIMEOUT ends it. curl reaches the connections of a multi handle only through
- * an easy handle that is in it and has none of them. */
 static void
-upkeep(void *arg)
+on_sweep_due(void *arg)
 {
 	struct transport *t = arg;
 
-	t->upkeep = loop_after(t->loop, UPKEEP_EVERY_MS, upkeep, t);
-	for (struct pool *p = t->pools; p; p = p->next) {
-		curl_multi_add_handle(p->multi, t->keeper);
-		curl_easy_upkeep(t->keeper);
-		curl_multi_remove_handle(p->multi, t->keeper);
-	}
+	t->sweep_later = loop_after(t->loop, SWEEP_EVERY_MS, on_sweep_due, t);
 	sweep_soon(t);
 }
 
@@ -418,7 +413,7 @@ transport_send(struct http *h, const struct http_call *c)
 	must(c->total_ms > 0);
 	r->loop = t->loop;
 	r->seq = t->seq++;
-	r->pool = pool_for(t, name, c->cred);
+	r->pool = pool_for(t, name, call_uploads(c), c->cred);
 	call_prepare(r, c, t->rules, rules ? t->rule_count : 0, c->cred);
 	r->state = CALL_QUEUED;
 	TAILQ_INSERT_TAIL(&r->pool->queued, r, link);
@@ -499,10 +494,6 @@ http_curl_new(struct loop *event_loop, const char *const *connect_to, struct err
 	t->http.ops = &ops;
 	t->loop = event_loop;
 	curl_global_init(CURL_GLOBAL_DEFAULT);
-	t->keeper = curl_easy_init();
-	must(t->keeper);
-	curl_easy_setopt(t->keeper, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(t->keeper, CURLOPT_UPKEEP_INTERVAL_MS, (long)UPKEEP_EVERY_MS - 5000);
 	for (; connect_to && connect_to[t->rule_count]; t->rule_count++) {
 		t->rules = xrealloc(t->rules, (t->rule_count + 1) * sizeof(*t->rules));
 		t->rules[t->rule_count] = (struct connect_rule){ 0 };
@@ -530,8 +521,7 @@ http_curl_free(struct http *h)
 		pool_free(p);
 	}
 	loop_cancel(t->loop, t->sweep);
-	loop_cancel(t->loop, t->upkeep);
-	curl_easy_cleanup(t->keeper);
+	loop_cancel(t->loop, t->sweep_later);
 	for (size_t i = 0; i < t->rule_count; i++) {
 		free(t->rules[i].host);
 		free(t->rules[i].addr);

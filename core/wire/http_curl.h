@@ -3,10 +3,13 @@
 /*
  * http_curl: the real transport: libcurl's multi interface driven by libevent.
  *
- * HTTP/2 over TLS when the server offers it, else HTTP/1.1 keep-alive; gzip; TCP keep-alive and
- * TCP_USER_TIMEOUT 30 s; at most 32 connections per pool and host. Pools are separate multi
- * handles, so the lease never queues behind a LIST. Requests of one pool with different TLS
- * material do not share connections either. Idle connections are closed after 90 s.
+ * HTTP/2 over TLS when the server offers it, else HTTP/1.1 keep-alive; gzip; at most 32 connections
+ * per pool and host. Requests with a body use HTTP/1.1, on connections of their own, because
+ * libcurl loses answers that come over HTTP/2 before the body was read (401, 403, 429). TCP
+ * keep-alive and TCP_USER_TIMEOUT of 30 s notice a dead peer within a minute (libcurl sends no
+ * HTTP/2 pings for a multi handle); a peer that only hangs is idle_ms's business. Pools are
+ * separate multi handles, so the lease never queues behind a LIST. Requests of one pool with
+ * different TLS material do not share connections either. Idle pools are closed after 90 s.
  *
  * Needs the real loop. Each http_send() reads its cred, which may read files and, with an exec
  * plug-in, take up to 10 s. Proxies come from the cred or the environment (HTTPS_PROXY, NO_PROXY),

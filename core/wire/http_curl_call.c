@@ -21,7 +21,6 @@
 #define SILENT_TCP_MS 30000
 #define KEEP_ALIVE_S 30L
 #define DNS_CACHE_S 10L
-#define UPKEEP_MS 25000L
 
 /* Make a socket that notices a dead peer, and that plug-ins do not inherit. */
 static int
@@ -352,6 +351,12 @@ set_headers(struct http_req *r, const struct http_call *c, const struct cred_vie
 	curl_easy_setopt(r->easy, CURLOPT_HTTPHEADER, r->headers);
 }
 
+bool
+call_uploads(const struct http_call *c)
+{
+	return c->body && c->body_len && !strncmp(c->url, "https:", 6);
+}
+
 void
 call_prepare(struct http_req *r, const struct http_call *c, const struct connect_rule *rules,
 	size_t rule_count, const struct cred *cred)
@@ -387,7 +392,8 @@ call_prepare(struct http_req *r, const struct http_call *c, const struct connect
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
-	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+		(long)(call_uploads(c) ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS));
 	/* Only TLS can tell before the first answer whether a connection can be shared. */
 	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, strncmp(c->url, "https:", 6) ? 0L : 1L);
 	curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip");
@@ -398,7 +404,6 @@ call_prepare(struct http_req *r, const struct http_call *c, const struct connect
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, KEEP_ALIVE_S);
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, KEEP_ALIVE_S / 2);
-	curl_easy_setopt(easy, CURLOPT_UPKEEP_INTERVAL_MS, UPKEEP_MS);
 	curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_socket);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, r);

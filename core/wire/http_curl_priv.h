@@ -63,6 +63,10 @@ struct http_req {
 	struct buf body;
 };
 
+/* Does it carry a body over TLS? Those go over HTTP/1.1, on connections of their own: when a server
+ * answers over HTTP/2 before it read the body, as a kube-apiserver does with 401, 403 and 429,
+ * libcurl (7.88) loses the answer. */
+bool call_uploads(const struct http_call *c);
 /* The easy handle with everything set. r->fail is filled when the call can not be made. */
 void call_prepare(struct http_req *r, const struct http_call *c, const struct connect_rule *rules,
 	size_t rule_count, const struct cred *cred);

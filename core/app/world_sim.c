@@ -1,5 +1,6 @@
 #include "app/world_sim.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

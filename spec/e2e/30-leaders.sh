@@ -1,0 +1,19 @@
+# Two operators side by side: only the leader writes; a SIGTERM hands over within a second.
+space leaders
+PORT=18081 operator_start b
+sleep 3
+check "the second one waits" sh -c "! curl -sf 127.0.0.1:18081/metrics | grep -q '^tikv_operator_leader 1'"
+k -n leaders apply -f examples/basic >/dev/null
+eventually 90 "the cluster comes up" is "3/3 3/3" field leaders cluster basic '.status.pdReady} {.status.tikvReady'
+check "the second one wrote nothing" is "0" sh -c "curl -sf 127.0.0.1:18081/metrics | awk '/^tikv_operator_api_writes_total/ {n += \$2} END {print n + 0}'"
+began=$(date +%s%N)
+operator_kill a TERM
+eventually 10 "the second one leads" leading 18081
+took=$(( ($(date +%s%N) - began) / 1000000 ))
+check "within two seconds of SIGTERM (${took} ms)" test "$took" -lt 2000
+k -n leaders scale tikvgroup basic --replicas=4 >/dev/null
+eventually 60 "the new leader acts" is "4/4" field leaders cluster basic .status.tikvReady
+operator_kill b TERM
+operator_start a
+eventually 20 "the first one leads again" leading
+drop leaders

@@ -1,0 +1,19 @@
+# Every example does what its first lines say.
+for ex in two-groups config nodeport policy; do
+	space "$ex"
+	k -n "$ex" apply -f "examples/$ex" >/dev/null
+done
+eventually 120 "two-groups: five stores" is "5/5" field two-groups cluster mixed .status.tikvReady
+eventually 60 "config: three and three" is "3/3 3/3" field config cluster tuned '.status.pdReady} {.status.tikvReady'
+check "config: the user's keys are there" has "region-split-check-diff" field config configmap tuned-tikv-0 '.data.config\.toml'
+check "config: the managed keys are there" has "advertise-addr" field config configmap tuned-tikv-0 '.data.config\.toml'
+k -n config patch tikvgroup tuned --type merge -p '{"spec":{"template":{"spec":{"config":"[server]\naddr = \"x\"\n"}}}}' >/dev/null
+eventually 30 "config: a managed key is named" has "server.addr" field config tikvgroup tuned .status.message
+eventually 60 "nodeport: one and one" is "1/1 1/1" field nodeport cluster open '.status.pdReady} {.status.tikvReady'
+check "nodeport: the port is kept" is "32379" field nodeport service open-pd '.spec.ports[?(@.name=="client")].nodePort'
+eventually 60 "policy: it is active" is "active" field policy configmap office-hours '.metadata.annotations.tikv\.org/policy-state'
+k -n policy create configmap broken --from-literal=policy.lua='local P = { api = 1 ' >/dev/null
+k -n policy label configmap broken tikv.org/policy=true >/dev/null
+eventually 20 "policy: a broken one is rejected with file and line" has "policy.lua:1" field policy configmap broken '.metadata.annotations.tikv\.org/policy-reason'
+eventually 20 "policy: and an Event says so" has "Rejected" k -n policy get events -o 'jsonpath={.items[*].reason}'
+for ex in two-groups config nodeport policy; do drop "$ex"; done

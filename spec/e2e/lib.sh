@@ -1,0 +1,115 @@
+# What the scenarios share: the stack, the operator, and checks that count. Sourced by run.sh.
+passed=0 failed=0
+OP=$TOP/$BUILD/tikv-operator
+k() { kubectl --kubeconfig "$D/admin.kubeconfig" "$@"; }
+
+pass() { passed=$((passed + 1)); printf '  ok    %s\n' "$1"; }
+fail() {
+	failed=$((failed + 1))
+	printf '  FAIL  %s\n' "$1"
+	[ -z "${2:-}" ] || printf '%s\n' "$2" | sed 's/^/        /'
+}
+# check NAME COMMAND...: the command succeeds
+check() {
+	local name=$1 out
+	shift
+	if out=$("$@" 2>&1); then pass "$name"; else fail "$name" "$(printf '%s' "$out" | tail -n 5)"; fi
+}
+# eventually SECONDS NAME COMMAND...: the command succeeds in time
+eventually() {
+	local limit=$1 name=$2 began=$SECONDS out
+	shift 2
+	until out=$("$@" 2>&1); do
+		if ((SECONDS - began >= limit)); then
+			fail "$name (${limit}s)" "$(printf '%s' "$out" | tail -n 5)"
+			return 1
+		fi
+		sleep 0.3
+	done
+	pass "$name ($((SECONDS - began))s)"
+}
+# is WANT COMMAND...: the command prints exactly this
+is() {
+	local want=$1 got
+	shift
+	got=$("$@" 2>&1)
+	[ "$got" = "$want" ] || { echo "want: $want"; echo "got:  $got"; return 1; }
+}
+# has WANT COMMAND...: the command's output contains this
+has() {
+	local want=$1 got
+	shift
+	got=$("$@" 2>&1)
+	case $got in *"$want"*) ;; *) echo "want: ...$want..."; echo "got:  $got"; return 1 ;; esac
+}
+field() { k -n "$1" get "$2" "$3" -o "jsonpath={$4}"; } # namespace kind name path
+
+volumes() { # static volumes: the real controller-manager binds them
+	k apply -f - >/dev/null <<-V
+	apiVersion: storage.k8s.io/v1
+	kind: StorageClass
+	metadata: {name: standard, annotations: {storageclass.kubernetes.io/is-default-class: "true"}}
+	provisioner: kubernetes.io/no-provisioner
+	allowVolumeExpansion: true
+	volumeBindingMode: Immediate
+	V
+	for i in $(seq "$1"); do
+		cat <<-V
+		apiVersion: v1
+		kind: PersistentVolume
+		metadata: {name: disk-$i}
+		spec: {capacity: {storage: 100Gi}, accessModes: [ReadWriteOnce], storageClassName: standard, persistentVolumeReclaimPolicy: Retain, hostPath: {path: /tmp/none-$i}}
+		---
+		V
+	done | k create -f - >/dev/null
+}
+
+stack_up() {
+	mkdir -p "$D"
+	bash spec/e2e/stack/stack.sh up "$D" >/dev/null || { echo "the control plane did not start: see $D/*.log"; exit 1; }
+	volumes 80
+	check "manifests apply" k apply -k manifests
+	k -n tikv-system scale deployment tikv-operator --replicas=0 >/dev/null # the one under test runs here
+	k wait --for=condition=Established crd --all --timeout=30s >/dev/null
+	local token
+	token=$(k -n tikv-system create token tikv-operator --duration=12h)
+	sed -e 's/token: .*}}/token: "TOKEN"}}/' -e "s/TOKEN/$token/" "$D/admin.kubeconfig" > "$D/operator.kubeconfig"
+	"$OP" playground --attach --attach-kubeconfig "$D/admin.kubeconfig" > "$D/attach.out" 2> "$D/attach.log" &
+	echo $! > "$D/attach.pid"
+	eventually 10 "PD and the stores are played" grep -q ready "$D/attach.out"
+	CONNECT=$(awk '/ready/ {print $3}' "$D/attach.out")
+	export CONNECT
+}
+
+operator_start() { # name, more flags
+	local name=${1:-a}
+	shift || true
+	"$OP" run --kubeconfig "$D/operator.kubeconfig" --connect-to "$CONNECT" --lease-namespace tikv-system \
+		--listen "127.0.0.1:${PORT:-18080}" "$@" >> "$D/operator-$name.log" 2>&1 &
+	echo $! > "$D/operator-$name.pid"
+}
+operator_kill() { # name, signal
+	local pid
+	pid=$(cat "$D/operator-$1.pid") || return 0
+	kill "-${2:-TERM}" "$pid" 2>/dev/null
+	for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+	wait "$pid" 2>/dev/null
+	rm -f "$D/operator-$1.pid"
+}
+leading() { curl -sf "127.0.0.1:${1:-18080}/metrics" 2>/dev/null | grep -q '^tikv_operator_leader 1'; }
+space() { k create namespace "$1" >/dev/null; } # a namespace for one scenario
+drop() { # delete what a scenario made, and see it go
+	k -n "$1" delete clusters --all --wait=false >/dev/null 2>&1
+	eventually 60 "$1: everything goes with its Cluster" is "" k -n "$1" get clusters,pdgroups,tikvgroups,pds,tikvs,pods -o name
+}
+
+finish() {
+	for p in "$D"/operator-*.pid "$D/attach.pid"; do
+		[ -f "$p" ] && [ "${KEEP:-}" != 1 ] && kill -9 "$(cat "$p")" 2>/dev/null
+	done
+	[ "${KEEP:-}" = 1 ] || bash spec/e2e/stack/stack.sh down "$D"
+	echo
+	echo "$passed passed, $failed failed"
+	[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+	exit $?
+}

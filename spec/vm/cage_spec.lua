@@ -152,6 +152,13 @@ describe("an endless script is killed:", function()
     cage:free()
   end)
 
+  it("copying long texts again and again, long before the instructions are used up", function()
+    local _, how, why = run("local s = ('x'):rep(60000) for i = 1, 1e9 do local t = s .. i end",
+      { budget = 2000000 })
+    assert.equal("budget", how)
+    assert.truthy(why:find("too much was copied", 1, true), why)
+  end)
+
   it("says in which line it was", function()
     local _, _, why = run("local x = 0\nwhile true do\nx = x + 1\nend", SMALL)
     assert.truthy(why:find("at lua/m.lua:[234]"), why)
@@ -211,6 +218,7 @@ return M]], { memory = 4 * 2 ^ 20 }))
       local _, how, why = cage:call "f"
       assert.equal("memory", how, why)
       assert.truthy(why:find("not enough memory (4194304 bytes)", 1, true), why)
+      assert.truthy(cage:memory() < 2 ^ 20, cage:memory())
       _, how, why = cage:call "s"
       assert.equal("memory", how, why)
       assert.equal("1000", (cage:call "g"))
@@ -223,6 +231,20 @@ return M]], { memory = 4 * 2 ^ 20 }))
     local out, how, why = run("local s = ('x'):rep(60000) for i = 1, 2000 do local t = s .. i end return 1",
       { memory = 2 * 2 ^ 20, budget = 10000000 })
     assert.same({ "1", "ok" }, { out, how }, why)
+  end)
+
+  it("that is half full of what is needed leaves room for garbage", function()
+    local cage = assert(vm.new([[
+local M, keep = {}, {}
+for i = 1, 20000 do keep[i] = { i } end
+function M.f() for i = 1, 200000 do local t = { i, keep } t = nil end return #keep end
+return M]], { memory = 2.4 * 2 ^ 20 }))
+    assert(cage:require())
+    for _ = 1, 3 do
+      local out, how, why = cage:call "f"
+      assert.same({ "20000", "ok" }, { out, how }, why)
+    end
+    cage:free()
   end)
 
   it("exhausted by the arguments is an ordinary ending", function()

@@ -226,8 +226,8 @@ set_trust(CURL *easy, const struct cred_view *v)
 {
 	if (v->ca_pem) {
 		set_blob(easy, CURLOPT_CAINFO_BLOB, v->ca_pem);
-		curl_easy_setopt(
-			easy, CURLOPT_CAPATH, NULL); /* only this CA, not the system's too */
+		/* Only this CA, not the system's as well. */
+		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
 	}
 	if (v->cert_pem && v->key_pem) {
 		set_blob(easy, CURLOPT_SSLCERT_BLOB, v->cert_pem);

@@ -107,6 +107,7 @@ function M:close()
   C.loop_event_run_for(self.loop, 1)
   local timers = tonumber(C.loop_event_timers(self.loop))
   C.loop_event_free(self.loop)
+  fns = {}
   assert(timers == 0, timers .. " timers are still set")
   if problems[1] then error(table.remove(problems, 1), 0) end
 end

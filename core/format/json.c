@@ -40,6 +40,18 @@ json_link(cJSON *parent, cJSON *child)
 	first->prev = child;
 }
 
+void
+json_link_before(cJSON *parent, cJSON *next, cJSON *child)
+{
+	child->next = next;
+	child->prev = next->prev;
+	if (parent->child == next)
+		parent->child = child;
+	else
+		next->prev->next = child;
+	next->prev = child;
+}
+
 /* Comparing. */
 
 static int

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "format/json.h"
+#include "format/json_node.h"
 
 /* What "copy" operations may add to a tree: a few of them double it each time. */
 #define COPY_MAX (16u << 20)
@@ -175,7 +175,7 @@ add(struct patching *p, const char *pointer, cJSON *own_value)
 		else if (at == cJSON_GetArraySize(parent))
 			json_add(parent, own_value);
 		else
-			must(cJSON_InsertItemInArray(parent, at, own_value));
+			json_link_before(parent, cJSON_GetArrayItem(parent, at), own_value);
 	} else {
 		rc = fail(p, ERR_INVALID, pointer, "its parent is neither object nor list");
 	}

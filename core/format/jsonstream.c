@@ -347,6 +347,7 @@ feed_items(struct jsonstream *s, const char *chunk, size_t n)
 
 	while (p < end) {
 		const char *start, *stop;
+		size_t room;
 		int rc;
 
 		if (!s->in_token) {
@@ -362,13 +363,16 @@ feed_items(struct jsonstream *s, const char *chunk, size_t n)
 			}
 		}
 		start = p;
-		stop = scan_token(s, chunk, p, end);
+		/* No further than the limit, so that a chunk's size decides nothing; the byte after
+		 * it may show that a number has ended. */
+		room = s->max_value - s->held.len + 1;
+		stop = scan_token(s, chunk, p, (size_t)(end - p) > room ? p + room : end);
 		if (s->failed)
 			return -1;
+		if (stop == NULL ? (size_t)(end - p) >= room : (size_t)(stop - p) >= room)
+			return fail(s, ERR_TOO_LARGE, "a value is too large");
 		if (stop == NULL)
 			return hold(s, start, (size_t)(end - start));
-		if ((size_t)(stop - start) > s->max_value)
-			return fail(s, ERR_TOO_LARGE, "a value is too large");
 		p = stop;
 		s->in_token = false;
 		if (s->held.len == 0) {

@@ -1,0 +1,84 @@
+--- cluster: records PD's address and id, adds the groups up, guards against evictions, deletes in order.
+local kube = require "lib.kube"
+local budget = require "lib.budget"
+local deletion = require "lib.deletion"
+local report = require "lib.report_cluster"
+
+local C = {
+  name = "cluster", api = 1, kind = "Cluster", owns = { "PodDisruptionBudget" },
+  essential = { "pdgroups", "tikvgroups" },
+  steps = { "delete", "paused", "finalizer", "budgets", "suspended", "settle" },
+}
+
+local GROUP = {
+  name = "metadata.name", uid = "metadata.uid", rv = "metadata.resourceVersion",
+  deleting = "metadata.deletionTimestamp", generation = "metadata.generation",
+  replicas = "spec.replicas", port = "spec.template.spec.server.ports.client.port",
+  budget = "spec.podDisruptionBudget.enabled", has = "status.replicas", ready = "status.readyReplicas",
+  updated = "status.updatedReplicas", observed = "status.observedGeneration",
+  cluster_generation = "status.observedClusterGeneration", version = "status.version", phase = "status.phase",
+  reason = "status.reason", message = "status.message",
+  ready_condition = "status.conditions[type=Ready].status",
+  synced_condition = "status.conditions[type=Synced].status",
+  suspended_condition = "status.conditions[type=Suspended].status",
+  progressing = "status.conditions[type=Progressing].status",
+}
+
+function C.needs(object)
+  local name = object.metadata.name
+  local out = budget.needs(object)
+  out[#out + 1] = { as = "pdgroups", kind = "PDGroup", cluster = name, fields = GROUP }
+  out[#out + 1] = { as = "tikvgroups", kind = "TiKVGroup", cluster = name, fields = GROUP }
+  out[#out + 1] = { as = "pd", pd = name, stores = "none", fresh = 30 }
+  return out
+end
+
+-- Also of a paused Cluster, and with PD dead.
+C.delete = deletion.cluster
+
+function C.paused(w, p)
+  if w.object.spec.paused then return p:wait("Paused", "nothing is changed in this cluster") end
+end
+
+function C.finalizer(w, p)
+  if not kube.has_finalizer(w.object) then
+    p:patch_meta(kube.ref("Cluster", w.object), { add_finalizers = { kube.FINALIZER } })
+  end
+end
+
+function C.budgets(w, p)
+  budget.sync(w, p, "pd", w.pdgroups)
+  budget.sync(w, p, "tikv", w.tikvgroups)
+end
+
+function C.suspended(w, p)
+  local s = w.object.spec.suspendAction
+  if s and s.suspendCompute then return p:wait("Suspended", "pods are stopped, disks are kept") end
+end
+
+-- What keeps the cluster from being whole, the most telling first.
+function C.settle(w, p)
+  local history = report.history(w)
+  if history then return p:wait("PDHistoryChanged", "%s", history) end
+  if not w.pdgroups[1] or not w.tikvgroups[1] then
+    return p:wait("WaitingForGroups", "%d PD groups, %d TiKV groups", #w.pdgroups, #w.tikvgroups)
+  end
+  if report.id(w) == "" then
+    p:watch_pd()
+    return p:wait("WaitingForPD", "PD does not answer yet at %s", tostring(report.pd_url(w)))
+  end
+  for _, list in ipairs { w.pdgroups, w.tikvgroups } do
+    for _, g in ipairs(list) do
+      if g.ready_condition ~= "True" then
+        return p:wait("GroupsNotReady", "%s: %s", g.name, g.message or g.phase or "not looked at yet")
+      end
+    end
+  end
+  if not (w.pd and w.pd.known) then
+    return p:retry(30, "PDUnknown", "%s", tostring(w.pd and w.pd.reason or "PD was not asked yet"))
+  end
+end
+
+C.status = report.of
+
+return C

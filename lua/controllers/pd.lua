@@ -1,0 +1,79 @@
+--- pd: one PD member: its claims, config map and pod, and its identity in PD.
+local config = require "lib.config"
+local bootstrap = require "lib.bootstrap"
+local deletion = require "lib.deletion"
+local instance = require "lib.instance"
+local lifecycle = require "lib.lifecycle"
+local member = require "lib.member"
+local pvc = require "lib.pvc"
+local report = require "lib.report_instance"
+
+local C = {
+  name = "pd", api = 1, kind = "PD", owns = { "Pod", "ConfigMap", "PersistentVolumeClaim" },
+  essential = { "claims", "pod", "configmap" },
+  steps = { "delete", "cluster", "paused", "finalizer", "claims", "config", "suspended", "pod", "ready", "joined",
+    "volumes" },
+}
+
+function C.needs(object)
+  local out, i = instance.needs(object, pvc.FIELDS)
+  out[#out + 1] = { as = "pd", pd = i.cluster, stores = "none", member = i.pod, fresh = 30 }
+  return out
+end
+
+local function facts(w)
+  local i = instance.of(w, w.object)
+  local id, found, other = member.identify(w, i)
+  return i, id, found, other
+end
+
+function C.delete(w, p)
+  local i, _, found = facts(w)
+  return deletion.instance(w, p, i, found)
+end
+
+C.cluster, C.paused, C.finalizer = lifecycle.cluster, lifecycle.paused, lifecycle.finalizer
+
+function C.claims(w, p)
+  local i, id = facts(w)
+  return pvc.sync(w, p, i, lifecycle.ids(w, id))
+end
+
+function C.config(w, p)
+  local i = facts(w)
+  local recorded, cluster_id = pvc.recorded(w, i)
+  local start = bootstrap.start(w, i, recorded or cluster_id)
+  if not start then return p:wait("WaitingForURL", "Cluster %s has no PD address to join yet", i.cluster) end
+  return lifecycle.config(w, p, i, config.pd(i, start))
+end
+
+function C.suspended(w, p) return lifecycle.suspend(w, p, (facts(w))) end
+function C.pod(w, p) return lifecycle.pod(w, p, (facts(w))) end
+function C.ready(w, p) return lifecycle.ready(w, p, (facts(w))) end
+
+function C.joined(w, p)
+  local i, id, found, other = facts(w)
+  if other then
+    return p:wait("StoreIdentity", "PD has member %s under the name %s, recorded is %s", other, i.pod, id)
+  end
+  if id == "" then
+    p:watch_pd()
+    return member.unseen(w, p, i)
+  end
+  if found and found.healthy == false then
+    p:watch_pd()
+    return p:wait("MemberUnhealthy", "PD says member %s is not healthy", i.pod)
+  end
+end
+
+function C.volumes(w, p)
+  local i, id = facts(w)
+  return lifecycle.volumes(w, p, i, lifecycle.ids(w, id))
+end
+
+function C.status(w, t)
+  local i, id, found = facts(w)
+  return report.pd(w, t, i, id, found)
+end
+
+return C

@@ -1,0 +1,54 @@
+--- pdgroup: founds PD once, lets members join one at a time, keeps services and revisions.
+local kube = require "lib.kube"
+local bootstrap = require "lib.bootstrap"
+local deletion = require "lib.deletion"
+local group = require "lib.group"
+local report = require "lib.report_group"
+local scaling = require "lib.scaling"
+
+local C = {
+  name = "pdgroup", api = 1, kind = "PDGroup", owns = { "PD", "Service", "ControllerRevision" },
+  essential = { "rows", "claims", "revisions" },
+  steps = { "delete", "cluster", "paused", "finalizer", "services", "revision", "suspended", "grow", "founded",
+    "in_place", "settle" },
+}
+
+-- Until PD is founded every claim of the cluster matters: any may forbid it. Later only our own.
+function C.needs(object)
+  local claims = { kube.label.group, object.metadata.name }
+  if not object.spec.bootstrapped then claims = { kube.label.cluster, object.spec.cluster.name } end
+  local wake = { "leader", "members" }
+  if object.metadata.deletionTimestamp then wake[3] = "counts" end
+  return group.needs(object, claims, "none", wake)
+end
+
+C.delete, C.cluster, C.paused = deletion.group, group.cluster, group.paused
+C.finalizer, C.services, C.revision, C.suspended = group.finalizer, group.services, group.revision, group.suspend
+
+function C.grow(w, p)
+  local _, list = group.view(w)
+  return scaling.pd(w, p, list)
+end
+
+-- From here on members join; spec.replicas may change. The founders' own files change one by one.
+function C.founded(w, p)
+  local o = w.object
+  if o.spec.bootstrapped then return end
+  if not bootstrap.done(w) then
+    p:watch_pd()
+    return p:wait("Founding", "%d members found PD together; it does not answer yet", #w.rows)
+  end
+  p:apply { apiVersion = kube.API, kind = o.kind,
+    metadata = { name = o.metadata.name, namespace = o.metadata.namespace, uid = o.metadata.uid },
+    spec = { bootstrapped = true } }
+end
+
+function C.in_place(w, p)
+  local _, list = group.view(w)
+  return scaling.in_place(w, p, list)
+end
+
+C.settle = group.settle
+C.status = report.of
+
+return C

@@ -1,0 +1,89 @@
+--- tikv: one store: its claims, config map and pod, and its identity in PD.
+local config = require "lib.config"
+local deletion = require "lib.deletion"
+local instance = require "lib.instance"
+local lifecycle = require "lib.lifecycle"
+local pvc = require "lib.pvc"
+local report = require "lib.report_instance"
+local store = require "lib.store"
+
+local C = {
+  name = "tikv", api = 1, kind = "TiKV", owns = { "Pod", "ConfigMap", "PersistentVolumeClaim" },
+  essential = { "claims", "pod", "configmap" },
+  steps = { "delete", "cluster", "paused", "finalizer", "claims", "config", "suspended", "pod", "ready", "registered",
+    "volumes", "labels" },
+}
+
+function C.needs(object)
+  local out, i = instance.needs(object, pvc.FIELDS)
+  local status = object.status or {}
+  out[#out + 1] = { as = "pd", pd = i.cluster, stores = "none", address = i.address, fresh = 30,
+    wake = json.array { "store", "figures", "config" },
+    store = (status.id or "") ~= "" and status.id or nil }
+  if status.node then
+    out[#out + 1] = { as = "node", kind = "Node", name = status.node,
+      fields = { name = "metadata.name", labels = "metadata.labels" } }
+  end
+  return out
+end
+
+-- The facts of one object, and the store that PD has for it.
+local function facts(w)
+  local i = instance.of(w, w.object)
+  local id, found, other = store.identify(w, i)
+  return i, id, found, other
+end
+
+function C.delete(w, p)
+  local i, _, found = facts(w)
+  return deletion.instance(w, p, i, found)
+end
+
+C.cluster, C.paused, C.finalizer = lifecycle.cluster, lifecycle.paused, lifecycle.finalizer
+
+function C.claims(w, p)
+  local i, id = facts(w)
+  return pvc.sync(w, p, i, lifecycle.ids(w, id))
+end
+
+function C.config(w, p)
+  local i = facts(w)
+  if (w.cluster.pd or "") == "" then return p:wait("WaitingForURL", "Cluster %s has no PD address yet", i.cluster) end
+  return lifecycle.config(w, p, i, config.tikv(i, w.cluster.pd))
+end
+
+function C.suspended(w, p) return lifecycle.suspend(w, p, (facts(w))) end
+function C.pod(w, p) return lifecycle.pod(w, p, (facts(w))) end
+function C.ready(w, p) return lifecycle.ready(w, p, (facts(w))) end
+
+-- Only a start waits for PD: a store that is known goes on being served while PD is away.
+function C.registered(w, p)
+  local i, id, found, other = facts(w)
+  if other then
+    return p:wait("StoreIdentity", "PD has store %s at %s, recorded is %s", other, i.address, id)
+  end
+  if id == "" then
+    p:watch_pd()
+    return store.unregistered(w, p, i)
+  end
+  if found and found.state ~= "Up" then
+    return p:wait("StoreNotUp", "PD calls store %s %s", id, tostring(found.state))
+  end
+end
+
+function C.volumes(w, p)
+  local i, id = facts(w)
+  return lifecycle.volumes(w, p, i, lifecycle.ids(w, id))
+end
+
+function C.labels(w, p)
+  local i, _, found = facts(w)
+  if found and found.state == "Up" then return store.labels(w, p, i, found) end
+end
+
+function C.status(w, t)
+  local i, id, found = facts(w)
+  return report.tikv(w, t, i, id, found)
+end
+
+return C

@@ -1,0 +1,36 @@
+--- tikvgroup: adds stores, many at once, keeps the service and revisions.
+local kube = require "lib.kube"
+local deletion = require "lib.deletion"
+local group = require "lib.group"
+local report = require "lib.report_group"
+local scaling = require "lib.scaling"
+
+local C = {
+  name = "tikvgroup", api = 1, kind = "TiKVGroup", owns = { "TiKV", "Service", "ControllerRevision" },
+  essential = { "rows", "claims", "revisions" },
+  steps = { "delete", "cluster", "paused", "finalizer", "services", "revision", "suspended", "grow", "in_place",
+    "settle" },
+}
+
+function C.needs(object)
+  return group.needs(object, { kube.label.group, object.metadata.name }, "all",
+    object.metadata.deletionTimestamp and { "counts" } or {})
+end
+
+C.delete, C.cluster, C.paused = deletion.group, group.cluster, group.paused
+C.finalizer, C.services, C.revision, C.suspended = group.finalizer, group.services, group.revision, group.suspend
+
+function C.grow(w, p)
+  local _, list = group.view(w)
+  return scaling.tikv(w, p, list)
+end
+
+function C.in_place(w, p)
+  local _, list = group.view(w)
+  return scaling.in_place(w, p, list)
+end
+
+C.settle = group.settle
+C.status = report.of
+
+return C

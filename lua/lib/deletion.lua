@@ -1,0 +1,124 @@
+--- deletion: plain removal. Of a deleted Cluster: pods, config, claims by retention, finalizers. In a
+-- living Cluster an instance with a store or member is held, and goes on being served.
+local kube = require "lib.kube"
+local pvc = require "lib.pvc"
+
+local M = {}
+
+---Never seen by PD: no id recorded anywhere, and PD's list, or the lack of any PD, says so too.
+---@param i instance
+---@param found table? the store or member that PD has at this address or name
+local function never_seen(w, i, found)
+  local status = i.object.status or {}
+  if (status.id or "") ~= "" or found then return false end
+  local id, cluster_id = pvc.recorded(w, i)
+  if id or cluster_id then return false end
+  if w.pd and w.pd.known then return true end
+  return (w.cluster.id or "") == ""
+end
+
+---@return boolean
+function M.may_go(w, i, found)
+  if not w.cluster then return false end
+  return w.cluster.deleting ~= nil or never_seen(w, i, found)
+end
+
+local function retention(w)
+  if w.cluster.deleting then return pvc.when_deleted(w) end
+  local own, all = w.group and w.group.retention or {}, w.cluster.retention or {}
+  return own.whenScaled or all.whenScaled or "Delete"
+end
+
+---Step of PD and TiKV. A held one goes through the other steps as if nothing was asked.
+function M.instance(w, p, i, found)
+  if not w.deleting then return end
+  if not w.cluster then
+    return p:wait("ClusterMissing", "Cluster %s is gone; its data is kept until it is there again, or the "
+      .. "finalizer is removed by a person", i.cluster)
+  end
+  if not M.may_go(w, i, found) then
+    p:note(i.component == "pd" and "MustLeave" or "MustDrain", "%s goes on serving in Cluster %s", i.name, i.cluster)
+    return
+  end
+  if w.pod and kube.owned_by(w.pod.owners, i.object.metadata.uid) then
+    if not w.pod.deleting then p:delete(kube.ref("Pod", w.pod), "its instance is deleted") end
+    return p:wait("StoppingPod", "pod %s must be gone first", i.pod)
+  end
+  local map = w.configmap
+  if map and not map.metadata.deletionTimestamp
+    and kube.owned_by(map.metadata.ownerReferences, i.object.metadata.uid) then
+    p:delete(kube.ref("ConfigMap", map), "its instance is deleted")
+  end
+  if retention(w) == "Delete" then
+    local left = pvc.owned(w, i)
+    for _, claim in ipairs(left) do
+      if not claim.deleting then p:delete(kube.ref("PersistentVolumeClaim", claim), "retention policy Delete") end
+    end
+    if left[1] then return p:wait("DeletingClaims", "%d claims of %s are being deleted", #left, i.name) end
+  end
+  M.release(w, p)
+  return p:wait("Terminating", "%s is gone", i.name)
+end
+
+---The last act: the object may disappear.
+function M.release(w, p)
+  if kube.has_finalizer(w.object) then
+    p:patch_meta(kube.ref(w.object.kind, w.object), { remove_finalizers = { kube.FINALIZER } })
+  end
+end
+
+local function stores_alive(w)
+  local c = w.pd and w.pd.counts
+  if not c then return (w.cluster.id or "") ~= "" end
+  return (c.Up or 0) + (c.Disconnected or 0) + (c.Down or 0) + (c.Offline or 0) > 0
+end
+
+-- In a living Cluster: the last stores have nowhere to drain to; PD must outlive the stores.
+local function hold_group(w, p)
+  if w.cluster.deleting or not (w.rows or {})[1] then return end
+  if w.object.kind == "PDGroup" then
+    if stores_alive(w) then
+      return p:wait("StoresNeedPD", "stores of Cluster %s still need PD", w.cluster.name)
+    end
+  elseif stores_alive(w) then
+    for _, g in ipairs(w.siblings or {}) do
+      if g.name ~= w.object.metadata.name and not g.deleting then return end
+    end
+    return p:wait("LastStores", "it is the last TiKV group of Cluster %s", w.cluster.name)
+  end
+end
+
+---Step of groups: instances first, then the finalizer; services and revisions are owned.
+function M.group(w, p)
+  if not w.deleting then return end
+  if not w.cluster and w.rows[1] then
+    return p:wait("ClusterMissing", "Cluster %s is gone; its instances are kept", w.object.spec.cluster.name)
+  end
+  local held = w.cluster and hold_group(w, p)
+  if held then return held end
+  local kind = kube.instance_kind[kube.component[w.object.kind]]
+  for _, r in ipairs(w.rows) do
+    if p:full() then break end
+    if not r.deleting then p:delete(kube.ref(kind, r), "its group is deleted") end
+  end
+  if w.rows[1] then return p:wait("DeletingInstances", "%d instances left", #w.rows) end
+  M.release(w, p)
+  return p:wait("Terminating", "all instances are gone")
+end
+
+---Step of the Cluster: TiKV groups, then PD groups, then the finalizer. It works with PD dead.
+function M.cluster(w, p)
+  if not w.deleting then return end
+  local function all(kind, rows, reason)
+    for _, g in ipairs(rows) do
+      if not g.deleting then p:delete(kube.ref(kind, g), "its Cluster is deleted") end
+    end
+    if rows[1] then return p:wait(reason, "%d groups of kind %s left", #rows, kind) end
+  end
+  local left = all("TiKVGroup", w.tikvgroups or {}, "DeletingTiKV") or all("PDGroup", w.pdgroups or {}, "DeletingPD")
+  if left then return left end
+  M.release(w, p)
+  return p:wait("Terminating", "all groups are gone")
+end
+
+return M

@@ -1,0 +1,99 @@
+--- group: what PDGroup and TiKVGroup have in common: what they need to see, and their shared steps.
+local kube = require "lib.kube"
+local instance = require "lib.instance"
+local members = require "lib.members"
+local ordinals = require "lib.ordinals"
+local revision = require "lib.revision"
+local scaling = require "lib.scaling"
+local services = require "lib.services"
+
+local M = {}
+
+---@param claims {[1]: string, [2]: string} label by which claims are asked for
+---@param wake string[] topics of PD that should wake the group
+function M.needs(group, claims, stores, wake)
+  local component, cluster = kube.component[group.kind], group.spec.cluster.name
+  local out = {
+    { as = "cluster", kind = "Cluster", name = cluster, fields = instance.CLUSTER },
+    { as = "rows", kind = kube.instance_kind[component],
+      label = { kube.label.group, group.metadata.name }, fields = members.ROW },
+    { as = "claims", kind = "PersistentVolumeClaim", label = claims, fields = ordinals.CLAIM },
+    { as = "revisions", kind = "ControllerRevision", owner = group.metadata.uid, fields = revision.FIELDS },
+    { as = "pd", pd = cluster, stores = stores, wake = json.array(wake), fresh = 30 },
+  }
+  for _, s in ipairs(services.needs(group)) do out[#out + 1] = s end
+  if group.metadata.deletionTimestamp then
+    out[#out + 1] = { as = "siblings", kind = group.kind, cluster = cluster,
+      fields = { name = "metadata.name", deleting = "metadata.deletionTimestamp" } }
+  end
+  return out
+end
+
+---The revision of the template, and its instances. Nil without a Cluster: features are unknown then.
+function M.view(w)
+  if not w.cluster then return nil, members.list(w, "") end
+  local rev = revision.name(w.object, kube.component[w.object.kind], kube.features(w.cluster))
+  return rev, members.list(w, rev)
+end
+
+function M.cluster(w, p)
+  if not w.cluster then
+    return p:wait("ClusterMissing", "Cluster %s does not exist", w.object.spec.cluster.name)
+  end
+  if w.cluster.deleting then
+    return p:wait("ClusterDeleting", "Cluster %s is being deleted", w.cluster.name)
+  end
+end
+
+function M.paused(w, p)
+  if w.cluster.paused then return p:wait("Paused", "Cluster %s is paused", w.cluster.name) end
+end
+
+function M.finalizer(w, p)
+  if not kube.has_finalizer(w.object) then
+    p:patch_meta(kube.ref(w.object.kind, w.object), { add_finalizers = { kube.FINALIZER } })
+  end
+end
+
+---Step: the revision of the template is recorded.
+function M.revision(w, p)
+  local used, status = {}, w.object.status or {}
+  for _, r in ipairs(w.rows or {}) do
+    if r.revision then used[r.revision] = true end
+    if r.current then used[r.current] = true end
+  end
+  if status.currentRevision then used[status.currentRevision] = true end
+  revision.sync(w, p, used)
+end
+
+M.services = services.sync
+
+---Step: while suspended the group only looks.
+function M.suspend(w, p)
+  if not w.cluster.suspend then return end
+  local _, list = M.view(w)
+  local up = #members.where(list, function(m) return m.row.phase ~= "Suspended" end)
+  if up > 0 then return p:wait("Suspending", "%d instances are being stopped", up) end
+  return p:wait("Suspended", "Cluster %s is suspended; disks are kept", w.cluster.name)
+end
+
+---Step, the last: what is still missing for the group to be as its spec says.
+function M.settle(w, p)
+  local rev, list = M.view(w)
+  local live, wanted = members.live(list), scaling.wanted(w.object)
+  if #live > wanted then
+    return p:wait("ScaleInWaiting", "%d instances, %d wanted: %s may go", #live, wanted, members.some(live, 1))
+  end
+  local old = members.where(live, function(m) return m.outdated end)
+  if old[1] then
+    return p:wait("UpdateWaiting", "%d of %d instances have another revision than %s", #old, #live, rev)
+      :progress { done = #live - #old, total = #live }
+  end
+  local unready = members.where(live, function(m) return not m.ready end)
+  if unready[1] then
+    return p:wait("InstancesNotReady", "%d of %d ready; not ready: %s", #live - #unready, wanted,
+      members.some(unready)):progress { done = #live - #unready, total = wanted }
+  end
+end
+
+return M

@@ -1,0 +1,42 @@
+--- member: which member of PD an instance is. The name finds it; the id, once recorded, is what counts.
+local pvc = require "lib.pvc"
+local diagnosis = require "lib.diagnosis"
+
+local M = {}
+
+---The id is recorded when PD was seen to call the member healthy: a founder that is only listed has
+---never started, and must still start with the founding list.
+---@param i instance
+---@return string id "" when none is known
+---@return table? found the member, only while PD is known
+---@return string? other id that PD has under our name instead
+function M.identify(w, i)
+  local status = i.object.status or {}
+  local id = status.id or ""
+  if id == "" then id = pvc.recorded(w, i) or "" end
+  local pd = w.pd
+  if not (pd and pd.known) or pd.history then return id, nil end
+  local recorded = w.cluster and w.cluster.id or ""
+  if recorded ~= "" and pd.cluster_id ~= recorded then return id, nil end
+  local m = pd.member
+  if not m or m.name ~= i.pod then return id, nil end
+  if id == "" then return m.healthy == true and m.id or "", m end
+  if m.id == id then return id, m end
+  return id, nil, m.id
+end
+
+---The pod is ready but PD does not call the member healthy yet: at first that is still a start.
+function M.unseen(w, p, i)
+  local made = time.parse(w.pod.created or "")
+  local age = made and w.now - made or 0
+  if age < diagnosis.PATIENCE then
+    return p:retry(math.max(1, diagnosis.PATIENCE - age), "Starting", "pod %s is starting", i.pod)
+  end
+  if not (w.pd and w.pd.known) then
+    return p:wait("PDUnknown", "the member can not be looked up: %s",
+      tostring(w.pd and w.pd.reason or "PD was not asked yet"))
+  end
+  return p:wait("NotAMember", "PD does not list %s as healthy", i.pod)
+end
+
+return M

@@ -1,0 +1,81 @@
+--- members: the instances of a group, joined with what PD says of them.
+local kube = require "lib.kube"
+
+local M = {}
+
+---Fields of PD and TiKV objects that their group looks at.
+M.ROW = {
+  name = "metadata.name", uid = "metadata.uid", rv = "metadata.resourceVersion",
+  deleting = "metadata.deletionTimestamp", revision = kube.path_label(kube.label.revision),
+  template = kube.path_annotation(kube.annotation.template),
+  founder = kube.path_annotation(kube.annotation.initial_cluster), topology = "spec.topology",
+  phase = "status.phase", reason = "status.reason", message = "status.message", id = "status.id",
+  ready = "status.conditions[type=Ready].status", current = "status.currentRevision",
+}
+
+---@class member
+---@field name string instance
+---@field pod string
+---@field row table
+---@field ready boolean
+---@field deleting boolean
+---@field updated boolean its pod runs the revision of the template
+---@field outdated boolean its object has another revision
+---@field pd table? the PD member of that name
+
+---PD's members by name; unknown is nil.
+local function pd_members(w)
+  if not (w.pd and w.pd.known) then return nil end
+  local out = {}
+  for _, m in ipairs(w.pd.members or {}) do out[m.name or ""] = m end
+  return out
+end
+
+---@param revision string name of the update revision
+---@return member[]
+function M.list(w, revision)
+  local component = kube.component[w.object.kind]
+  local in_pd = component == "pd" and pd_members(w) or nil
+  local out = {}
+  for n, r in ipairs(w.rows or {}) do
+    local pod = kube.pod_name(r.name, component)
+    out[n] = {
+      name = r.name, pod = pod, row = r, ready = r.ready == "True" and not r.deleting,
+      deleting = r.deleting ~= nil, updated = r.current == revision,
+      outdated = r.revision ~= revision, pd = in_pd and in_pd[pod],
+    }
+  end
+  return out
+end
+
+---Live ones: those that are not on their way out.
+function M.live(list)
+  local out = {}
+  for _, m in ipairs(list) do
+    if not m.deleting then out[#out + 1] = m end
+  end
+  return out
+end
+
+---A few names for a message, never all of a thousand.
+function M.some(list, max)
+  local out = {}
+  for n, m in ipairs(list) do
+    if n > (max or 3) then
+      out[#out + 1] = ("and %d more"):format(#list - (max or 3))
+      break
+    end
+    out[n] = m.name
+  end
+  return table.concat(out, ", ")
+end
+
+function M.where(list, test)
+  local out = {}
+  for _, m in ipairs(list) do
+    if test(m) then out[#out + 1] = m end
+  end
+  return out
+end
+
+return M

@@ -1,0 +1,77 @@
+--- questions: every gate, choice, number and render that policies may answer, with its default.
+-- The prefix fixes the shape. A gate may only add a "no"; a choice must be one of those offered; a
+-- number is held within its bounds; a render may not change identity. nil is "no opinion"; an error
+-- in a policy holds the step that asked (see pass). lua/README.md prints this list.
+local M = {}
+
+---@type table<string, {shape: string, args: string, default: string, asked: string, min?: number, max?: number}>
+M.all = {
+  can_scale_out = { shape = "gate", args = "{group, component, ordinals, replicas}",
+    default = "yes (PD: one at a time, all members healthy)", asked = "lib/scaling before instances are added" },
+  can_start_instance = { shape = "gate", args = "{instance, component, group, revision}",
+    default = "yes", asked = "controllers/pd and controllers/tikv before a missing pod is made" },
+  choose_topology = { shape = "choice", args = "list of {name, topology, count, weight}, {ordinal}",
+    default = "the emptiest by weight", asked = "lib/scaling for each new instance of an EvenlySpread group" },
+  tune_max_scale_out = { shape = "number", args = "{group, component, missing}", min = 1, max = 1000,
+    default = "scalePolicy.maxScaleOut, all when 0", asked = "lib/scaling before instances are added" },
+  render_pod = { shape = "render", args = "the pod", default = "unchanged",
+    asked = "lib/pod, last, after the overlay" },
+}
+
+local function answers(question, args)
+  if not M.all[question] then error("unknown question: " .. question, 2) end
+  if not ask then return {} end
+  return ask("policy", { question = question, args = args }) or {}
+end
+
+---A person may open one gate of one object until a time: annotation core.tikv.org/open-<gate>.
+local function opened(w, question)
+  local until_text = (w.object.metadata.annotations or {})["core.tikv.org/open-" .. question:gsub("_", "-")]
+  local limit = until_text and time.parse(until_text)
+  return limit ~= nil and w.now < limit
+end
+
+---@return boolean yes
+---@return string? why
+function M.can(w, question, args)
+  if opened(w, question) then return true end
+  for _, a in ipairs(answers(question, json.array { args })) do
+    if a.answer == false then
+      return false, ("%s: %s"):format(a.policy, a.reason or "no reason given")
+    end
+  end
+  return true
+end
+
+---One element of `list` (each has a name); the first answer wins. nil when nobody has an opinion.
+function M.choose(_, question, list, about)
+  for _, a in ipairs(answers(question, json.array { json.array(list), about or {} })) do
+    if a.answer ~= nil then
+      local name = type(a.answer) == "table" and a.answer.name or a.answer
+      for _, item in ipairs(list) do
+        if item.name == name then return item end
+      end
+      error(("policy %s: %s: %s was not offered"):format(a.policy, question, tostring(name)), 0)
+    end
+  end
+end
+
+function M.tune(_, question, args, default)
+  local row = M.all[question]
+  for _, a in ipairs(answers(question, json.array { args })) do
+    local n = tonumber(a.answer)
+    if n then return math.min(math.max(n, row.min), row.max) end
+  end
+  return default
+end
+
+---Policies are chained by C: each gets what the one before returned; the last answer is the result.
+function M.render(_, question, object)
+  local out, who = object, nil
+  for _, a in ipairs(answers(question, json.array { object })) do
+    if type(a.answer) == "table" then out, who = a.answer, a.policy end
+  end
+  return out, who
+end
+
+return M

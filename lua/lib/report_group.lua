@@ -1,0 +1,125 @@
+--- report_group: status of PDGroup and TiKVGroup.
+local kube = require "lib.kube"
+local conditions = require "lib.conditions"
+local bootstrap = require "lib.bootstrap"
+local group = require "lib.group"
+local members = require "lib.members"
+local scaling = require "lib.scaling"
+local status = require "lib.status"
+
+local M = {}
+
+local HELD = { FoundingForbidden = true, PolicyDenied = true, PolicyError = true, PDUnknown = true,
+  PDNoLeader = true, PDHistoryChanged = true, ClusterMissing = true, ForeignObject = true,
+  MembersNotHealthy = true, NotSynced = true }
+local NEW = { Pending = true, Founding = true, Creating = true }
+
+local function phase(w, f, why)
+  if w.deleting then return "Deleting" end
+  if w.cluster and w.cluster.paused then return "Paused" end
+  if w.cluster and w.cluster.suspend then return "Suspended" end
+  if HELD[why.reason] then return "Waiting" end
+  local new = NEW[f.old.phase or "Pending"]
+  if w.object.kind == "PDGroup" and not w.object.spec.bootstrapped then return "Founding" end
+  if #f.list == 0 and f.wanted > 0 then return "Pending" end
+  if #f.live ~= f.wanted or #f.list ~= #f.live then return new and "Creating" or "Scaling" end
+  if f.outdated > 0 then return "Updating" end
+  if f.ready < f.wanted then return new and "Creating" or "Degraded" end
+  return "Ready"
+end
+
+---Fields that are set and do nothing in this version.
+local function idle_fields(spec)
+  local out = {}
+  local function add(path, set) if set then out[#out + 1] = path end end
+  local s = spec.updateStrategy
+  add("failover", spec.failover)
+  add("hooks", spec.hooks and next(spec.hooks) ~= nil)
+  add("scalePolicy.removeFirst", spec.scalePolicy and spec.scalePolicy.removeFirst
+    and spec.scalePolicy.removeFirst[1])
+  add("updateStrategy", s)
+  add("template.spec.remoteWorkers", spec.template.spec.remoteWorkers)
+  return out[1] and json.array(out) or nil
+end
+
+local function counts(w)
+  local rev, list = group.view(w)
+  local f = { old = w.object.status or {}, list = list, live = members.live(list), revision = rev,
+    wanted = scaling.wanted(w.object), ready = 0, updated = 0, current = 0, outdated = 0, suspended = 0 }
+  for _, m in ipairs(list) do
+    if m.updated then f.updated = f.updated + 1 end
+    if m.row.current and m.row.current == f.old.currentRevision then f.current = f.current + 1 end
+    if m.row.phase == "Suspended" then f.suspended = f.suspended + 1 end
+  end
+  for _, m in ipairs(f.live) do
+    if m.ready then f.ready = f.ready + 1 end
+    if m.outdated then f.outdated = f.outdated + 1 end
+  end
+  f.synced = rev ~= nil and #f.live == f.wanted and f.outdated == 0
+    and #members.where(f.live, function(m) return not m.updated end) == 0
+  return f
+end
+
+-- True while something is going on; False when settled, held by nothing we do, or too late.
+local function progressing(w, f, ph, why)
+  if ph == "Ready" then return conditions.of("Progressing", false, "Settled") end
+  if ph == "Paused" or ph == "Suspended" or ph == "Waiting" then
+    return conditions.of("Progressing", false, why.reason ~= "" and why.reason or ph, "%s", why.message)
+  end
+  local was = conditions.find(f.old.conditions, "Progressing")
+  local limit = tonumber(w.object.spec.progressDeadlineSeconds) or 3600
+  if was and was.reason == "DeadlineExceeded" and f.old.readyReplicas == f.ready then
+    return conditions.of("Progressing", false, "DeadlineExceeded", "%s", was.message)
+  end
+  local since = was and was.status == "True" and time.parse(was.lastTransitionTime or "")
+  if since and w.now - since > limit then
+    return conditions.of("Progressing", false, "DeadlineExceeded", "no end after %d seconds: %s", limit, why.message)
+  end
+  return conditions.of("Progressing", true, why.reason ~= "" and why.reason or ph)
+end
+
+local function conditions_of(w, f, ph, why)
+  local ready = f.ready >= f.wanted and ph ~= "Suspended"
+  local list = {
+    conditions.of("Ready", ready, ready and "Ready" or "NotAllInstancesReady", "%d of %d ready", f.ready, f.wanted),
+    conditions.of("Synced", f.synced, f.synced and "Synced" or "NotAllInstancesUpToDate"),
+    progressing(w, f, ph, why),
+    conditions.of("Suspended", ph == "Suspended" and f.suspended == #f.list,
+      ph == "Suspended" and (f.suspended == #f.list and "Suspended" or "Suspending") or "Unsuspended"),
+    conditions.of("Degraded", ph == "Degraded", ph == "Degraded" and "InstancesNotReady" or "AsExpected"),
+  }
+  return conditions.set(f.old.conditions, list, w.object.metadata.generation, w.now)
+end
+
+local function founders(w)
+  local list = bootstrap.founders(bootstrap.recorded(w.object))
+  return list[1] and json.array(list) or nil
+end
+
+---@param t table trace of the pass
+---@return table status
+---@return number seconds it may wait
+function M.of(w, t)
+  local f, why = counts(w), status.why(t)
+  local o = w.object
+  local ph = phase(w, f, why)
+  local s = status.base(w, ph, why)
+  local done = f.synced and f.updated == #f.list
+  s.selector = kube.selector_text(kube.selector(o.spec.cluster.name, kube.component[o.kind], o.metadata.name))
+  s.replicas, s.readyReplicas, s.updatedReplicas = #f.list, f.ready, f.updated
+  s.updateRevision = f.revision or f.old.updateRevision
+  s.currentRevision = done and f.revision or f.old.currentRevision or f.revision
+  s.currentReplicas = done and f.updated or f.current
+  s.version = done and f.wanted > 0 and o.spec.template.spec.version or f.old.version
+  s.progress = why.progress
+  s.notYetSupported = idle_fields(o.spec)
+  if o.kind == "PDGroup" then
+    s.foundingMembers = founders(w) or f.old.foundingMembers
+    s.mode = done and (o.spec.template.spec.mode or "") or f.old.mode
+  end
+  s.conditions = conditions_of(w, f, ph, why)
+  -- counts of a group on its way change with every instance: one write a second is plenty
+  return s, status.delay(f.old, s, { "phase", "observedGeneration", "updateRevision" }, 1)
+end
+
+return M

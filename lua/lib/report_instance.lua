@@ -1,0 +1,164 @@
+--- report_instance: status of PD and TiKV objects.
+-- On the happy path it is written twice: Starting, when the pod is there, and Serving, with the id.
+-- What changes in between waits: nobody reads that a pod of half a minute has been scheduled.
+local conditions = require "lib.conditions"
+local lifecycle = require "lib.lifecycle"
+local pvc = require "lib.pvc"
+local status = require "lib.status"
+local kube = require "lib.kube"
+
+local M = {}
+
+local FIGURES_LATER = 120 -- seconds that figures of people's interest may wait
+
+local function phase(w, i, id, pod_ready, lost)
+  local known = id ~= ""
+  if w.cluster and w.cluster.paused and not w.deleting then return "Paused" end
+  if lost == "Tombstone" then return "Removed" end
+  if w.deleting then return "Leaving" end
+  if lifecycle.suspended(w) then return w.pod and "Restarting" or "Suspended" end
+  if not w.pod then return known and "Restarting" or "Pending" end
+  if not pod_ready then
+    if lost == "Down" then return "Lost" end
+    return known and "Restarting" or "Starting"
+  end
+  if not known then return "Starting" end
+  return lifecycle.my_pod(w, i) and "Serving" or "Pending"
+end
+
+local function running(w)
+  local pod = w.pod
+  if not pod then return false, "PodNotCreated" end
+  if pod.deleting then return false, "PodTerminating" end
+  if pod.phase == "Running" then return true, "Running" end
+  return false, "PodNotRunning"
+end
+
+local function conditions_of(w, i, facts)
+  local old = w.object.status or {}
+  local pod = w.pod
+  local run, run_reason = running(w)
+  local suspended = lifecycle.suspended(w)
+  local synced = pod ~= nil and not pod.deleting and (pod.labels or {})[kube.label.revision] == i.revision
+  if suspended or w.deleting then synced = pod == nil end
+  local ready_reason = facts.ready and "Ready" or not run and run_reason or not facts.pod_ready and "PodNotReady"
+    or "InstanceNotHealthy"
+  local list = {
+    conditions.of("Running", run, run_reason),
+    conditions.of("Ready", facts.ready, ready_reason),
+    conditions.of("Synced", synced, synced and "Synced" or "PodNotUpToDate"),
+    conditions.of("Suspended", suspended and pod == nil,
+      suspended and (pod and "Suspending" or "Suspended") or "Unsuspended"),
+  }
+  for _, c in ipairs(facts.more or {}) do list[#list + 1] = c end
+  return conditions.set(old.conditions, list, w.object.metadata.generation, w.now)
+end
+
+---@param facts {id: string, healthy: boolean?, lost: string?, cluster_id: string?, more: table?}
+---healthy: what PD says, nil while unknown (then the last known Ready stands)
+local function common(w, t, i, facts)
+  local old, why = w.object.status or {}, status.why(t)
+  local pod = w.pod
+  facts.pod_ready = pod ~= nil and pod.ready == "True" and not pod.deleting and lifecycle.my_pod(w, i)
+  local healthy = facts.healthy
+  if healthy == nil then healthy = facts.id ~= "" end
+  facts.ready = facts.pod_ready and facts.id ~= "" and healthy
+  local s = status.base(w, phase(w, i, facts.id, facts.pod_ready, facts.lost), why)
+  s.id, s.clusterID = facts.id, facts.cluster_id or old.clusterID
+  s.replicas = 1
+  s.pod = pod and i.pod or old.pod
+  s.node = pod and pod.node or old.node
+  s.volumes = pvc.report(w, i)
+  s.updateRevision = i.revision
+  s.currentRevision = facts.ready and pod.labels[kube.label.revision] or old.currentRevision
+  s.conditions = conditions_of(w, i, facts)
+  return s, old
+end
+
+-- Before the pod is there and while it starts, a write would only repeat itself a moment later.
+local function patience(s, old, delay)
+  if s.phase == "Pending" and s.reason == "Starting" then return 10 end
+  if s.phase == "Restarting" and s.reason == "Starting" and old.phase == "Serving" and not s.pod then return 5 end
+  if s.phase == "Starting" and old.phase == "Starting" and s.reason == old.reason then return 20 end
+  return delay
+end
+
+local MATTERS = { "phase", "reason", "id", "observedGeneration", "currentRevision" }
+
+---A figure is renewed when it comes from or goes to zero, or moved by a fifth.
+local function figure(old, now)
+  if now == nil then return old end
+  if old == nil or (old == 0) ~= (now == 0) then return now end
+  if math.abs(now - old) * 5 > math.max(old, now) then return now end
+  return old
+end
+
+-- Bytes for people: 1.5Ti is a size, 1649267441664 is a number.
+local function size(n)
+  n = tonumber(n)
+  if not n then return nil end
+  local units, at = { "", "Ki", "Mi", "Gi", "Ti", "Pi" }, 1
+  while n >= 10240 and at < #units do n, at = n / 1024, at + 1 end
+  return ("%d%s"):format(math.floor(n), units[at])
+end
+
+local function bytes(old, now)
+  local was = old and quantity.parse(old)
+  local n = tonumber(now)
+  if not n then return old end
+  return figure(was, n) == n and size(n) or old
+end
+
+---@param i instance
+---@param found table? the store, when PD is known
+function M.tikv(w, t, i, id, found)
+  local known = w.pd ~= nil and w.pd.known
+  local facts = { id = id, cluster_id = id ~= "" and known and w.pd.cluster_id or nil,
+    lost = found and found.state, healthy = nil }
+  if known then facts.healthy = found ~= nil and (found.state == "Up" or found.state == "Offline") end
+  local s, old = common(w, t, i, facts)
+  s.formerStores = old.formerStores
+  s.state, s.storeState = old.state, old.storeState
+  s.leaders, s.regions = old.leaders, old.regions
+  s.capacity, s.available, s.figuresTime = old.capacity, old.available, old.figuresTime
+  if found then
+    s.state, s.storeState = found.node_state, found.state
+    s.leaders, s.regions = figure(old.leaders, tonumber(found.leaders)), figure(old.regions, tonumber(found.regions))
+    s.capacity, s.available = bytes(old.capacity, found.capacity), bytes(old.available, found.available)
+    if s.leaders ~= old.leaders or s.regions ~= old.regions or s.available ~= old.available then
+      s.figuresTime = time.format(w.now)
+    end
+    if found.state ~= "Up" and found.heartbeat_age then
+      s.lastHeartbeat = old.storeState == found.state and old.lastHeartbeat
+        or time.format(w.now - found.heartbeat_age)
+    end
+  end
+  local delay = status.delay(old, s, MATTERS, FIGURES_LATER)
+  if old.storeState and s.storeState ~= old.storeState then delay = 0 end
+  return s, patience(s, old, delay)
+end
+
+---@param i instance
+---@param found table? the member, when PD is known
+function M.pd(w, t, i, id, found)
+  local known = w.pd ~= nil and w.pd.known
+  local facts = { id = id, cluster_id = id ~= "" and known and w.pd.cluster_id or nil }
+  if known then facts.healthy = found ~= nil and found.healthy ~= false end
+  facts.more = { conditions.of("Initialized", known and (id ~= "") or nil,
+    not known and "Unavailable" or id ~= "" and "Initialized" or "Uninitialized") }
+  local s, old = common(w, t, i, facts)
+  s.isLeader, s.healthy = old.isLeader == true, old.healthy
+  if known then
+    s.isLeader = w.pd.leader ~= nil and found ~= nil and w.pd.leader.id == found.id
+    s.healthy = found ~= nil and found.healthy == true
+  end
+  if s.phase == "Starting" and w.object.spec.replicas and not (w.object.metadata.annotations or {})
+    [kube.annotation.initial_cluster] then
+    s.phase = "Joining"
+  end
+  local delay = status.delay(old, s, MATTERS, 60)
+  if s.isLeader ~= (old.isLeader == true) and old.phase then delay = math.min(delay, 1) end
+  return s, patience(s, old, delay)
+end
+
+return M

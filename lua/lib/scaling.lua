@@ -1,0 +1,125 @@
+--- scaling: how a group gets the instances that it lacks. (Removing them belongs to lib/offline.)
+local kube = require "lib.kube"
+local bootstrap = require "lib.bootstrap"
+local members = require "lib.members"
+local ordinals = require "lib.ordinals"
+local questions = require "lib.questions"
+local revision = require "lib.revision"
+local topology = require "lib.topology"
+
+local M = {}
+
+function M.wanted(group) return tonumber(group.spec.replicas) or 1 end
+
+---A PD or TiKV object: the whole template inline, and whose it is.
+---@param how {topology: table?, founder: string?, uid: string?, revision: string}
+function M.instance(w, name, how)
+  local g = w.object
+  local component = kube.component[g.kind]
+  local template, features = g.spec.template, kube.features(w.cluster)
+  local meta = template.metadata or {}
+  local o = kube.object(kube.instance_kind[component], g.metadata.namespace, name,
+    kube.merge(kube.merge({}, meta.labels), kube.labels(g.spec.cluster.name, component, g.metadata.name, name)))
+  o.metadata.uid = how.uid
+  o.metadata.labels[kube.label.revision] = how.revision
+  kube.merge(o.metadata.annotations, meta.annotations)
+  o.metadata.annotations[kube.annotation.template] = revision.template_hash(template, features)
+  o.metadata.annotations[kube.annotation.initial_cluster] = how.founder
+  o.metadata.annotations[kube.annotation.host] = kube.host(kube.pod_name(name, component),
+    kube.peer_service(g.metadata.name, component), g.metadata.namespace, w.cluster.dns)
+  o.metadata.finalizers = { kube.FINALIZER }
+  o.spec = kube.merge({}, template.spec)
+  o.spec.cluster = { name = g.spec.cluster.name }
+  o.spec.subdomain = kube.peer_service(g.metadata.name, component)
+  o.spec.replicas = 1
+  o.spec.topology = how.topology
+  if features[1] then o.spec.features = features end
+  return kube.own(o, g)
+end
+
+local function names(group, numbers)
+  local out = {}
+  for n, ordinal in ipairs(numbers) do out[n] = { name = kube.instance(group.metadata.name, ordinal) } end
+  return members.some(out, 5)
+end
+
+---@param founder string? founding list of these PD members
+---@param record string? the same list, when it is new: it is written before any of them
+local function create(w, p, numbers, founder, record)
+  local g = w.object
+  local ok, why = questions.can(w, "can_scale_out", { group = g.metadata.name,
+    component = kube.component[g.kind], ordinals = json.array(kube.merge({}, numbers)), replicas = M.wanted(g) })
+  if not ok then return p:retry(30, "PolicyDenied", "can_scale_out: %s", why) end
+  local rev = revision.name(g, kube.component[g.kind], kube.features(w.cluster))
+  local counted = topology.counted(g, w.rows or {})
+  if record then
+    p:patch_meta(kube.ref(g.kind, g), { annotations = { [kube.annotation.initial_cluster] = record } })
+  end
+  for _, ordinal in ipairs(numbers) do
+    if p:full() then break end
+    p:apply(M.instance(w, kube.instance(g.metadata.name, ordinal),
+      { topology = topology.next(w, counted, ordinal), founder = founder, revision = rev }))
+  end
+end
+
+---Step of PDGroup: founders at once, disks that come back at once, anybody else one at a time.
+function M.pd(w, p, list)
+  local wanted = M.wanted(w.object)
+  local todo, reason, message = bootstrap.next(w, members.live(list), wanted)
+  if not todo then
+    p:watch_pd()
+    return p:retry(5, reason, "%d of %d members: %s", #list, wanted, message)
+      :progress { done = #list, total = wanted }
+  end
+  if not todo.create[1] then return end
+  local founder = todo.founding and (todo.found or bootstrap.recorded(w.object)) or nil
+  local held = create(w, p, todo.create, founder, todo.found)
+  if held then return held end
+  return p:wait(todo.founding and "Founding" or "ScalingOut", "%d of %d members exist; adding %s",
+    #list, wanted, names(w.object, todo.create)):progress { done = #list, total = wanted }
+end
+
+---How many stores may be added now: all that lack, or as the group and policies limit it.
+local function batch(w, missing, starting)
+  local max = tonumber(w.object.spec.scalePolicy and w.object.spec.scalePolicy.maxScaleOut) or 0
+  local default = max > 0 and max or missing
+  local n = questions.tune(w, "tune_max_scale_out",
+    { group = w.object.metadata.name, component = "tikv", missing = missing }, default)
+  if n >= missing and max == 0 then return missing end
+  return math.max(math.min(n - starting, missing), 0)
+end
+
+---Step of TiKVGroup.
+function M.tikv(w, p, list)
+  local live, wanted = members.live(list), M.wanted(w.object)
+  if #live >= wanted then return end
+  local starting = #members.where(live, function(m) return not m.ready end)
+  local count = batch(w, wanted - #live, starting)
+  local use = ordinals.use(w)
+  if count > 0 and #use.adoptable < count and not (w.pd and w.pd.known) and (w.cluster.id or "") ~= "" then
+    p:watch_pd()
+    return p:retry(10, "PDUnknown", "%d of %d stores; the free ordinals are known only with PD's store list",
+      #live, wanted):progress { done = #live, total = wanted }
+  end
+  local held = count > 0 and create(w, p, ordinals.free(use, count), nil)
+  if held then return held end
+  return p:wait("ScalingOut", "%d of %d stores exist, %d of them start", #live, wanted, starting)
+    :progress { done = #live, total = wanted }
+end
+
+---Step of groups: what changes no pod (sizes, store labels, update strategy) reaches the instances at
+---once. A changed revision does not: that is an upgrade, in order.
+function M.in_place(w, p, list)
+  local g = w.object
+  local want = revision.template_hash(g.spec.template, kube.features(w.cluster))
+  local rev = revision.name(g, kube.component[g.kind], kube.features(w.cluster))
+  for _, m in ipairs(list) do
+    if p:full() then return end
+    if not m.deleting and not m.outdated and m.row.template ~= want then
+      p:apply(M.instance(w, m.name, { topology = m.row.topology, founder = m.row.founder,
+        uid = m.row.uid, revision = rev }))
+    end
+  end
+end
+
+return M

@@ -1,0 +1,52 @@
+--- status: the parts that all kinds share: reason, since, progress, and when a write is worth it.
+local kube = require "lib.kube"
+local reasons = require "lib.reasons"
+
+local M = {}
+
+---What people read first. The verdict of the pass explains; when it settled, the first note does.
+---@param t table trace of the pass: verdict, notes
+function M.why(t)
+  local v = t.verdict
+  if v.kind == "settled" then v = t.notes and t.notes[1] end
+  if not v or not v.reason then return { reason = "", message = "", hint = "" } end
+  local known = reasons.all[v.reason]
+  return { reason = v.reason, message = v.message, hint = v.hint_text or known and known.hint or "",
+    progress = v.progress_table }
+end
+
+---Fields that every status begins with. `since` is kept while phase and reason are.
+function M.base(w, phase, why)
+  local o, old = w.object, w.object.status or {}
+  local same = old.phase == phase and (old.reason or "") == why.reason and old.since
+  return {
+    observedGeneration = o.metadata.generation,
+    observedClusterGeneration = w.cluster and w.cluster.generation,
+    phase = phase,
+    reason = why.reason,
+    message = why.message,
+    hint = why.hint,
+    since = same or time.format(w.now),
+    collisionCount = old.collisionCount,
+  }
+end
+
+---Seconds a write may wait: at once when something a person acts on changed, else `lazy`.
+---@param keys string[] fields that matter at once
+function M.delay(old, new, keys, lazy)
+  old = old or {}
+  for _, k in ipairs(keys) do
+    local a, b = old[k], new[k]
+    if type(b) == "table" or type(a) == "table" then
+      if not (kube.covers(a, b) and kube.covers(b, a)) then return 0 end
+    elseif a ~= b then
+      return 0
+    end
+  end
+  local ready, was
+  for _, c in ipairs(new.conditions or {}) do if c.type == "Ready" then ready = c.status end end
+  for _, c in ipairs(old.conditions or {}) do if c.type == "Ready" then was = c.status end end
+  return ready == was and lazy or 0
+end
+
+return M

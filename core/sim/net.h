@@ -82,6 +82,7 @@ void net_free(struct net *n); /* after all its clients */
 /* `pattern` is "host" or "host:port", '*' matches any run of characters; the first match wins. */
 void net_serve_api(struct net *n, const char *pattern, struct apisim *a);
 void net_serve(struct net *n, const char *pattern, net_handler_fn *fn, void *arg);
+void net_unserve(struct net *n, net_handler_fn *fn, void *arg); /* all hosts of that handler */
 /* One client. Freeing it drops what is under way without a callback: a crash. */
 struct http *net_http_new(struct net *n, const char *who);
 void net_http_free(struct http *h);

@@ -22,7 +22,7 @@ const struct opt plan_opts[] = {
 
 struct planning {
 	struct client c;
-	struct operator* op;
+	struct tikv_operator *op;
 	int64_t began, synced;
 	bool ready;
 };

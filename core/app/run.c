@@ -42,7 +42,7 @@ struct run {
 	struct http *http;
 	struct cred *cred;
 	struct cred_cluster at;
-	struct operator* op;
+	struct tikv_operator *op;
 	struct httpd *httpd;
 	const char *lua_dir;
 	uint64_t lua_stamp;

@@ -15,8 +15,6 @@ heap_init(struct heap *h)
 void
 heap_fini(struct heap *h)
 {
-	for (size_t i = 0; i < h->count; i++)
-		h->node[i]->at = 0;
 	free(h->node);
 	heap_init(h);
 }

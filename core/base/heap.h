@@ -22,7 +22,7 @@ struct heap {
 };
 
 void heap_init(struct heap *h);
-void heap_fini(struct heap *h);
+void heap_fini(struct heap *h); /* does not look at nodes still in it: they may be gone */
 void heap_push(struct heap *h, struct heap_node *n, int64_t due);
 struct heap_node *heap_peek(const struct heap *h); /* NULL when empty */
 struct heap_node *heap_pop(struct heap *h);

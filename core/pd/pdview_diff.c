@@ -152,7 +152,7 @@ build_counts(const cJSON *stores)
 cJSON *
 pdview_build(struct pdview *v, struct round *r)
 {
-	cJSON *out = json_object(), *s, *evicting,
+	cJSON *out = json_object(), *s, *evicting, *schedulers,
 	      *replication = kept(v, "replication", &r->replication);
 	bool halted = v->asked[PART_CONFIG] == r->began ? r->halted
 							: json_bool(v->snapshot, "halted", false);

@@ -55,6 +55,12 @@ reserve(struct buf *b, size_t n)
 	return 0;
 }
 
+char *
+buf_room(struct buf *b, size_t n)
+{
+	return reserve(b, n) == 0 ? b->at + b->len : NULL;
+}
+
 int
 buf_put(struct buf *b, const void *p, size_t n)
 {

@@ -24,6 +24,9 @@ void buf_reset(struct buf *b); /* empty, keep the memory */
 int buf_put(struct buf *b, const void *p, size_t n);
 int buf_puts(struct buf *b, const char *s);
 int buf_putc(struct buf *b, char c);
+/* Room for n more bytes to be written at the returned place and then counted in len by the caller
+ * (who keeps the NUL); NULL when that would pass the cap. */
+char *buf_room(struct buf *b, size_t n);
 int buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_drop(struct buf *b, size_t n); /* remove n bytes from the front */
 /* Give the content away as a malloc'ed C string (never NULL); the buffer is empty afterwards. */

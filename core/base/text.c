@@ -57,6 +57,12 @@ text_cut(const char *p, size_t n, size_t max)
 	return n;
 }
 
+static bool
+is_plain(unsigned char c)
+{
+	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
 static int
 quote_escape(struct buf *out, unsigned char c)
 {
@@ -88,7 +94,22 @@ int
 text_quote(struct buf *out, const char *p, size_t n)
 {
 	size_t plain = 0, i = 0; /* bytes from `plain` to `i` need no change */
+	char *at;
 
+	while (i < n && is_plain((unsigned char)p[i]))
+		i++;
+	if (i == n) { /* nearly all texts of an API object */
+		at = buf_room(out, n + 2);
+		if (at == NULL)
+			return -1;
+		*at++ = '"';
+		if (n > 0)
+			memcpy(at, p, n);
+		at[n] = '"';
+		at[n + 1] = '\0';
+		out->len += n + 2;
+		return 0;
+	}
 	if (buf_putc(out, '"') != 0)
 		return -1;
 	while (i < n) {
@@ -99,7 +120,7 @@ text_quote(struct buf *out, const char *p, size_t n)
 			i += len;
 			continue;
 		}
-		if (c < 0x80 && c >= 0x20 && c != '"' && c != '\\') {
+		if (is_plain(c)) {
 			i++;
 			continue;
 		}

@@ -80,7 +80,12 @@ s_count 1
     lib.metric_observe(m, "b", 'namespace="n",name="x"', 1)
     lib.metric_drop(m, "")
     lib.metric_drop(m, 'namespace="n",name="x"')
-    assert.equal('# HELP a A.\n# TYPE a gauge\na{namespace="n",name="xy"} 1\na{othernamespace="n",name="x"} 1\n', printed())
+    assert.equal([[
+# HELP a A.
+# TYPE a gauge
+a{namespace="n",name="xy"} 1
+a{othernamespace="n",name="x"} 1
+]], printed())
   end)
 
   it("escape the values of labels", function()

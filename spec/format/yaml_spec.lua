@@ -24,7 +24,8 @@ end
 
 describe("reading YAML", function()
   it("reads block and flow styles and every style of text", function()
-    assert.equal('{"a":{"b":[1,{"c":"d"},["e"]],"f":{"g":"h i"}},"l":"x\\ny\\n","k":"x\\ny","w":"one two","q":"it\'s","d":"a\\tb"}',
+    assert.equal('{"a":{"b":[1,{"c":"d"},["e"]],"f":{"g":"h i"}},"l":"x\\ny\\n","k":"x\\ny",' ..
+      '"w":"one two","q":"it\'s","d":"a\\tb"}',
       one [[
 a:
   b:
@@ -65,9 +66,11 @@ d: "a\tb"
       ["0o17"] = "15", ["1.5"] = "1.5", ["-.5"] = "-0.5", ["1."] = "1", ["1e3"] = "1000", ["1.5E-3"] = "0.0015",
       ["yes"] = '"yes"', ["no"] = '"no"', ["on"] = '"on"', ["tRUE"] = '"tRUE"', ["0x"] = '"0x"', ["0xg"] = '"0xg"',
       ["0o8"] = '"0o8"', ["1e"] = '"1e"', ["."] = '"."', ["-"] = nil, ["1_000"] = '"1_000"', ["10Gi"] = '"10Gi"',
-      ["2026-01-02"] = '"2026-01-02"', ["1.2.3"] = '"1.2.3"', ["12:30"] = '"12:30"', ["100m"] = '"100m"', ["--1"] = '"--1"',
+      ["2026-01-02"] = '"2026-01-02"', ["1.2.3"] = '"1.2.3"', ["12:30"] = '"12:30"', ["100m"] = '"100m"',
+      ["--1"] = '"--1"',
       ["'12'"] = '"12"', ['"true"'] = '"true"', ["''"] = '""', ["! 12"] = '"12"', ["!!str 12"] = '"12"',
-      ["!!int 12"] = "12", ["!!float 12"] = "12", ["!!float 1.5"] = "1.5", ["!!bool true"] = "true", ["!!null ~"] = "null",
+      ["!!int 12"] = "12", ["!!float 12"] = "12", ["!!float 1.5"] = "1.5", ["!!bool true"] = "true",
+      ["!!null ~"] = "null",
     } do
       assert.equal('{"v":' .. want .. "}", one("v: " .. text), text)
     end
@@ -149,7 +152,8 @@ d: "a\tb"
   end)
 
   it("takes plain keys for texts and refuses the others", function()
-    assert.equal('{"true":1,"12":2,"12345678901234567890":3,"yes":4}', one("True: 1\n12: 2\n12345678901234567890: 3\nyes: 4"))
+    assert.equal('{"true":1,"12":2,"12345678901234567890":3,"yes":4}',
+      one("True: 1\n12: 2\n12345678901234567890: 3\nyes: 4"))
     for _, key in ipairs { "~", "null", "1.5", "[a]", "{a: b}", "'' : 1\n''" } do
       local tree, message = format.yaml("? " .. key .. "\n: 1")
       assert.is_nil(tree, key)
@@ -159,7 +163,8 @@ d: "a\tb"
 
   it("refuses tags that are not of the core", function()
     for _, text in ipairs {
-      "!!binary aGVsbG8=", "!!timestamp 2026-01-01", "!mine x", "!!set {a}", "!!omap [a: 1]", "!!map [1]", "!!seq {a: 1}",
+      "!!binary aGVsbG8=", "!!timestamp 2026-01-01", "!mine x", "!!set {a}", "!!omap [a: 1]", "!!map [1]",
+      "!!seq {a: 1}",
       "!!int x", "!!bool 1", "!!null 1", "!!int 1.5", "!!float x",
     } do
       refuses("a: " .. text, "x.yaml:1:4: ")
@@ -225,9 +230,12 @@ spec:
 
   it("quotes what another reader would take for something else", function()
     for _, text in ipairs {
-      "", " ", "~", "null", "Null", "true", "NO", "yes", "On", "y", "12", "-1", "+1", "0x1f", "0o7", "0644", "1.5", "1e3", ".5",
-      ".inf", "1_000", "12:30", "12:30:45", "2026-01-02", "a: b", "a:", "a #b", "#a", "- a", "-", "---", "...", "? a", ": a",
-      "*a", "&a", "!a", "|", ">", "%a", "@a", "`a", "{a", "[a", "]", "}", ",a", "'a", '"a', "=", "<<", " a", "a ", "a\tb",
+      "", " ", "~", "null", "Null", "true", "NO", "yes", "On", "y", "12", "-1", "+1", "0x1f", "0o7", "0644", "1.5",
+      "1e3", ".5",
+      ".inf", "1_000", "12:30", "12:30:45", "2026-01-02", "a: b", "a:", "a #b", "#a", "- a", "-", "---", "...",
+      "? a", ": a",
+      "*a", "&a", "!a", "|", ">", "%a", "@a", "`a", "{a", "[a", "]", "}", ",a",
+      "'a", '"a', "=", "<<", " a", "a ", "a\tb",
     } do
       local b = printed(format.print(format.parse('["' .. text:gsub('"', '\\"'):gsub("\t", "\\t") .. '"]')))
       assert.is_truthy(b:match('^%- "'), b)
@@ -237,8 +245,10 @@ spec:
   it("reads back texts of any kind", function()
     for _, json in ipairs {
       [["a\nb"]], [["a\nb\n"]], [["a\nb\n\n\n"]], [["\n"]], [["\na"]], [[" a\nb"]], [["a\n b\n  c\n"]], [["a\n\n\nb"]],
-      [["a \n b \n"]], [["\ta\nb"]], [["a\r\nb"]], [["a\n\t"]], [["a\n   "]], [["a\n   \n"]], [["a\u0085b\nc"]], [["\u2028\n"]],
-      [["\ufeffx"]], [["a\nb\ufeff"]], [["\uffff"]], [["\ufffe\n"]], [["\u007f"]], [["\u0001"]], [["é\n日本\n😀"]], [["---\n...\n# x"]],
+      [["a \n b \n"]], [["\ta\nb"]], [["a\r\nb"]], [["a\n\t"]], [["a\n   "]], [["a\n   \n"]], [["a\u0085b\nc"]],
+      [["\u2028\n"]],
+      [["\ufeffx"]], [["a\nb\ufeff"]], [["\uffff"]], [["\ufffe\n"]], [["\u007f"]], [["\u0001"]], [["é\n日本\n😀"]],
+      [["---\n...\n# x"]],
       [["a\n---\nb"]],
     } do
       printed(json)
@@ -248,7 +258,8 @@ spec:
   end)
 
   it("reads back very long keys, plain and not", function()
-    for _, key in ipairs { ("k"):rep(140), ("k"):rep(160), ("k"):rep(899), ("k"):rep(1200), (":"):rep(5000), ("é\1"):rep(300) } do
+    for _, key in ipairs { ("k"):rep(140), ("k"):rep(160), ("k"):rep(899), ("k"):rep(1200),
+      (":"):rep(5000), ("é\1"):rep(300) } do
       local o = format.parse("{}")
       lib.json_put_str(o, key, "v")
       lib.json_add(lib.json_put(o, key .. "2", lib.json_array()), lib.json_object())

@@ -87,7 +87,7 @@ M.all = {
     hint = "a person must look: the disk may have been wiped" },
   MustDrain = { text = "A store of a living cluster is drained before it goes; draining comes with a later version.",
     hint = "delete the Cluster, or wait for the version" },
-  MustLeave = { text = "A member of a living cluster is removed from PD before it goes; that comes with a later version.",
+  MustLeave = { text = "A member of a living cluster leaves PD before it goes; that comes with a later version.",
     hint = "delete the Cluster, or wait for the version" },
   StoppingPod = { text = "The pod must be gone before its disks are touched.",
     hint = "none, unless its node is gone" },

@@ -6,8 +6,9 @@ local M = {}
 local Mini = {}
 Mini.__index = Mini
 
-function M.new()
-  return setmetatable({ objects = {}, rv = 100, now = 1000000, uids = 0, writes = {}, status_writes = {},
+---@param scripts {needs: function, run: function}? another way to run them, a cage for example
+function M.new(scripts)
+  return setmetatable({ scripts = scripts or pass, objects = {}, rv = 100, now = 1000000, uids = 0, writes = {}, status_writes = {},
     pd = { known = false, reason = "PD has not answered yet" }, next_store = 1, stores = {}, members = {},
     pods_ready = true, log = {} }, Mini)
 end
@@ -152,7 +153,7 @@ function Mini:world(o)
   local w = { now = self.now, clock = { hour = 12 }, kind = o.kind, object = copy(o),
     deleting = o.metadata.deletionTimestamp ~= nil, operator = { version = "1", namespaced = false }, ages = {},
     unknown = {} }
-  for _, item in ipairs(pass.needs(copy(o))) do
+  for _, item in ipairs(self.scripts.needs(copy(o))) do
     assert(item.as and w[item.as] == nil, "named twice: " .. tostring(item.as))
     if item.pd then
       w[item.as] = self:pd_member(item)
@@ -237,7 +238,7 @@ end
 function Mini:pass(kind, name, patient)
   local o = self:get(kind, name)
   if not o then return nil, true end
-  local plan = pass.run(self:world(o))
+  local plan = self.scripts.run(self:world(o))
   json.encode(plan) -- it must be able to cross
   self.log[#self.log + 1] = ("%s/%s %s %s"):format(kind, name, plan.verdict.kind, plan.verdict.reason or "")
   local before = #self.writes

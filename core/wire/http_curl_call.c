@@ -21,6 +21,7 @@
 #define SILENT_TCP_MS 30000
 #define KEEP_ALIVE_S 30L
 #define DNS_CACHE_S 10L
+#define IDLE_CONNECTION_S 60L /* less than any server waits, so that it does not close first */
 
 /* Make a socket that notices a dead peer, and that plug-ins do not inherit. */
 static int
@@ -401,6 +402,7 @@ call_prepare(struct http_req *r, const struct http_call *c, const struct connect
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "tikv-operator/" VERSION);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
 	curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, DNS_CACHE_S);
+	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, IDLE_CONNECTION_S);
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, KEEP_ALIVE_S);
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, KEEP_ALIVE_S / 2);

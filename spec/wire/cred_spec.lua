@@ -345,14 +345,20 @@ clusters: [{name: c, cluster: {server: "api:6443"}}]
     end)
 
     it("passes arguments, environment and KUBERNETES_EXEC_INFO", function()
-      plugin([[printf '%s|%s|%s|%s' "$1" "$2" "$MINE" "$KUBERNETES_EXEC_INFO" > ']] .. dir .. [[/seen'
+      plugin([[
+printf '%s|%s|%s|%s|%s' "$INHERITED" "$1" "$2" "$MINE" "$KUBERNETES_EXEC_INFO" > ']] .. dir .. [[/seen'
 ]] .. answer '{"token":"t1"}')
+      wire.env("INHERITED", "kept")
+      wire.env("MINE", "not this one")
+      wire.env("KUBERNETES_EXEC_INFO", "nor this")
       load(config("      args: [one, 'two 2']\n      env: [{name: MINE, value: yes it is}]\n" ..
         "      provideClusterInfo: true\n", "    tls-server-name: kube"))
       local f = io.open(dir .. "/seen")
       local seen = f:read("*a")
       f:close()
-      assert.equal('one|two 2|yes it is|{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential",' ..
+      for _, name in ipairs { "INHERITED", "MINE", "KUBERNETES_EXEC_INFO" } do wire.env(name, nil) end
+      assert.equal('kept|one|two 2|yes it is|' ..
+        '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential",' ..
         '"spec":{"interactive":false,"cluster":{"server":"https://api.example:6443","tls-server-name":"kube"}}}', seen)
     end)
 

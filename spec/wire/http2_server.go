@@ -23,9 +23,8 @@ func main() {
 	})
 	// Like the filters for authentication and fairness: the body is not read.
 	http.HandleFunc("/early", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Retry-After", "1")
-		w.WriteHeader(http.StatusTooManyRequests)
-		fmt.Fprint(w, "slow down")
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprint(w, "no")
 	})
 	http.HandleFunc("/goaway", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")

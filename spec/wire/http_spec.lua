@@ -470,6 +470,22 @@ describe("the curl transport", function()
       end
     end)
 
+    it("while resolving, in the TLS handshake or in the middle of an upload calls nothing", function()
+      local deaf = b:raw(function(c) c:sleep(500) end)
+      local body = ("x"):rep(20000000)
+      for _, ms in ipairs { 1, 8, 25 } do
+        for _, o in ipairs { { url = "http://no-such-host.invalid" }, { url = "https://127.0.0.1:" .. deaf.port },
+          { url = deaf.url, method = "PUT", body = body }, { url = deaf.url, method = "POST", body = body } } do
+          local r = b:send(o)
+          b:run(ms)
+          if not r.done then
+            b:cancel(r)
+            quiet(r)
+          end
+        end
+      end
+    end)
+
     it("in the middle of a stream calls nothing more", function()
       local r = b:send { url = dripping().url, idle = 1000 }
       b:run(1000, function() return #r.chunks > 2 end)

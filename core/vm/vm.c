@@ -13,12 +13,15 @@
 
 #define MEMORY_MAX (64u << 20)
 #define BUDGET 50000000
-#define TICK 1000     /* instructions between two looks at the budget */
-#define BIG 4096      /* an allocation from here on is paid for */
-#define BIG_PRICE 128 /* bytes of big allocations that one instruction of budget buys */
-#define ARGS_MAX 16   /* a new coroutine has room for these without growing */
+#define TICK 1000           /* instructions between two looks at the budget */
+#define BIG 4096            /* an allocation from here on is paid for */
+#define BIG_PRICE 128       /* bytes of big allocations that one instruction of budget buys */
+#define ARGS_MAX 16         /* a new coroutine has room for these without growing */
+#define STACK_MAX (1 << 20) /* of the process, for one call */
 #define WHERE_MAX 2048
-#define FRAMES_MAX 12 /* of a traceback */
+#define LINES_MAX 1000 /* that one call may log */
+#define ASK_PRICE 1000 /* instructions */
+#define FRAMES_MAX 12  /* of a traceback */
 
 struct vm {
 	lua_State *L;
@@ -28,6 +31,8 @@ struct vm {
 	size_t swept; /* used after the last forced collection */
 	int64_t budget, left, big_left;
 	bool running, over, spoilt;
+	int lines;     /* logged by this call */
+	char *stack;   /* of the process, where this call began */
 	lua_State *co; /* kept in the registry for the next call, NULL when there is none */
 	struct log *log;
 	char *tag;
@@ -141,11 +146,26 @@ vm_charge(lua_State *L, int64_t steps)
 	luaL_error(L, "too many instructions");
 }
 
+/* LuaJIT bounds its own stack only: gsub inside gsub would end the process. An address needs no
+ * counting down when an error unwinds. */
+void
+vm_deeper(lua_State *L)
+{
+	struct vm *v = vm_of(L);
+
+	if (v != NULL && v->running &&
+		v->stack - (char *)__builtin_frame_address(0) > (ptrdiff_t)STACK_MAX)
+		luaL_error(L, "stack overflow (calls through C)");
+}
+
 void
 vm_note(struct vm *v, enum log_level level, const char *text)
 {
-	if (v != NULL && v->log != NULL)
-		log_write(v->log, level, text, "generation", v->tag, NULL);
+	if (v == NULL || v->log == NULL || v->lines > LINES_MAX)
+		return;
+	if (v->lines++ == LINES_MAX)
+		text = "this call wrote too many lines: the rest is dropped";
+	log_write(v->log, level, text, "generation", v->tag, NULL);
 }
 
 void
@@ -253,7 +273,10 @@ load_all(lua_State *L)
 	for (size_t i = 0; i < j->n; i++) {
 		const struct vm_source *s = &j->src[i];
 		lua_pushfstring(L, "@%s", s->path);
-		if (luaL_loadbufferx(L, s->text, s->len, lua_tostring(L, -1), "t") != 0) {
+		int rc = luaL_loadbufferx(L, s->text, s->len, lua_tostring(L, -1), "t");
+		if (rc == LUA_ERRMEM)
+			return lua_error(L);
+		if (rc != 0) {
 			const char *why = lua_tostring(L, -1);
 			if (strncmp(why, s->path, strlen(s->path)) == 0)
 				j->rc = err_set(j->e, ERR_INVALID, "%s", why);
@@ -424,6 +447,7 @@ call_in_cage(lua_State *L)
 	lua_insert(L, -3 - n);
 	lua_xmove(L, co, n + 3);
 
+	v->stack = __builtin_frame_address(0);
 	v->running = true;
 	lua_sethook(L, vm_tick, LUA_MASKCOUNT, TICK);
 	int status = lua_resume(co, n + 2);
@@ -473,6 +497,7 @@ call(struct vm *v, struct call *j)
 	v->left = v->budget;
 	v->big_left = v->budget > INT64_MAX / BIG_PRICE ? INT64_MAX : v->budget * BIG_PRICE;
 	v->over = false;
+	v->lines = 0;
 	buf_reset(&v->where);
 	int status = lua_cpcall(v->L, call_in_cage, j);
 	v->running = false;
@@ -523,6 +548,7 @@ ask(lua_State *L)
 
 	const char *name = luaL_checkstring(L, 1);
 	luaL_checkany(L, 2);
+	vm_charge(L, ASK_PRICE);
 	cJSON *question = NULL;
 	if (!lua_isnil(L, 2)) {
 		question = vmjson_take(L, 2, &e);

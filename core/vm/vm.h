@@ -49,7 +49,8 @@ int vm_load(struct vm *v, const struct vm_source *src, size_t n, struct err *e);
 /* require(name) and keep its value under that name. */
 int vm_require(struct vm *v, const char *name, struct err *e);
 /* Call module[function](args...). args: array of trees, lent. *out: the first result as a tree (the
- * caller frees; NULL when it returned nothing). e is filled unless VM_OK. */
+ * caller frees; NULL when it returned nothing). e is filled unless VM_OK. At most 16 arguments. A
+ * call from inside a call of the same vm (by vm_ask_fn) is VM_ERROR. */
 enum vm_end vm_call(struct vm *v, const char *module, const char *function,
 	const cJSON *const *args, size_t nargs, cJSON **out, struct err *e);
 /* A question that trusted Lua asks the outside during a call: ask(name, value) in Lua. The answer

@@ -15,8 +15,7 @@ static const char *const KEEP_BASE[] = { "assert", "error", "getmetatable", "ipa
 	"select", "setmetatable", "tonumber", "tostring", "type", "unpack", "xpcall", NULL };
 static const char *const KEEP_STRING[] = { "byte", "char", "format", "len", "lower", "rep",
 	"reverse", "sub", "upper", NULL };
-static const char *const KEEP_TABLE[] = { "concat", "insert", "maxn", "move", "remove", "sort",
-	NULL };
+static const char *const KEEP_TABLE[] = { "concat", "insert", "move", "remove", "sort", NULL };
 static const char *const KEEP_MATH[] = { "abs", "acos", "asin", "atan", "atan2", "ceil", "cos",
 	"cosh", "deg", "exp", "floor", "fmod", "frexp", "huge", "ldexp", "log", "log10", "max",
 	"min", "modf", "pi", "pow", "rad", "sin", "sinh", "sqrt", "tan", "tanh", NULL };
@@ -30,6 +29,7 @@ original(lua_State *L)
 {
 	int n = lua_gettop(L);
 
+	vm_deeper(L);
 	luaL_checkstack(L, 2, "call");
 	lua_pushvalue(L, lua_upvalueindex(1));
 	lua_insert(L, 1);
@@ -92,7 +92,7 @@ cage_rep(lua_State *L)
 	if (!lua_isnoneornil(L, 3))
 		luaL_checklstring(L, 3, &sep);
 	/* Even an empty text is put together as often as was asked. */
-	if (times > VM_REP_MAX || times * (double)(len + sep) > VM_REP_MAX)
+	if (!(times <= VM_REP_MAX && times * (double)(len + sep) <= VM_REP_MAX))
 		return luaL_error(L, "string.rep would make more than %d bytes", VM_REP_MAX);
 	vm_charge(L, times > 0 ? (int64_t)times : 0);
 	return original(L);
@@ -120,7 +120,7 @@ cage_sort(lua_State *L)
 	return original(L);
 }
 
-/* concat, maxn, and insert or remove in the middle: touch every element. */
+/* concat, and insert in the middle: touch every element. */
 static int
 cage_whole_table(lua_State *L)
 {
@@ -199,6 +199,7 @@ cage_require(lua_State *L)
 	lua_rawget(L, -2);
 	if (!lua_isfunction(L, -1))
 		return luaL_error(L, "no module '%s'", name);
+	vm_deeper(L);
 	lua_call(L, 0, 1);
 	if (lua_isnil(L, -1)) {
 		lua_pop(L, 1);
@@ -346,7 +347,6 @@ open_table(lua_State *L)
 	keep(L, KEEP_TABLE);
 	wrap(L, "sort", cage_sort);
 	wrap(L, "concat", cage_whole_table);
-	wrap(L, "maxn", cage_whole_table);
 	wrap(L, "insert", cage_insert);
 	wrap(L, "move", cage_move);
 }

@@ -34,6 +34,8 @@ void vmsemver_open(lua_State *L);   /* the global semver */
 
 struct vm *vm_of(lua_State *L);
 void vm_charge(lua_State *L, int64_t steps);
+/* To be called before Lua is called from C: raises when the process's stack gets too deep. */
+void vm_deeper(lua_State *L);
 void vm_note(struct vm *v, enum log_level level, const char *text);
 /* A tree or a text made during a call. The vm keeps the last one of each until the call ends, so
  * that an out-of-memory error raised in between can not leak it. */

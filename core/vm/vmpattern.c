@@ -503,6 +503,7 @@ add_replacement(struct match *m, luaL_Buffer *b, const char *from, const char *t
 {
 	lua_State *L = m->L;
 
+	vm_deeper(L);
 	switch (lua_type(L, 3)) {
 	case LUA_TNUMBER:
 	case LUA_TSTRING:

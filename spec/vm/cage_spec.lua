@@ -61,6 +61,25 @@ return C]] })
     cage:free()
   end)
 
+  it("says so when the sources do not fit into the memory", function()
+    local cage, why = vm.new("return {" .. ("{1,2,3},"):rep(100000) .. "}", { memory = 2 ^ 20 })
+    assert.is_nil(cage)
+    assert.equal("scripts do not fit into 1048576 bytes", why)
+  end)
+
+  it("is not called from inside its own call", function()
+    local cage = assert(vm.new "return { f = function() return ask('again', 1) end }")
+    assert(cage:require())
+    cage:on_ask(function()
+      local _, how, why = cage:call "f"
+      return nil, how .. ": " .. why
+    end)
+    local _, how, why = cage:call "f"
+    assert.equal("error", how)
+    assert.truthy(why:find("error: m: a call is running in this state", 1, true), why)
+    cage:free()
+  end)
+
   it("reports a syntax error with file and line when it is loaded", function()
     local cage, why = vm.new { ["lib.bad"] = "local x = 1\nif x then\nreturn x" }
     assert.is_nil(cage)
@@ -476,6 +495,7 @@ describe("C calls are bounded:", function()
     fails("error", "string.rep would make more", "return ('x'):rep(3, ('y'):rep(65000))")
     yields('"a,a,a"', "return ('a'):rep(3, ',')")
     yields('""', "return ('a'):rep(-1)")
+    fails("error", "string.rep would make more", "return ('x'):rep(0 / 0)")
   end)
 
   it("a pattern with many lazy items on a long text is killed, not waited for", function()
@@ -489,6 +509,29 @@ describe("C calls are bounded:", function()
 
   it("string.format with a huge width", function()
     fails("error", "invalid", "return ('%999999999d'):format(1)")
+  end)
+
+  it("recursion through C: gsub, sort, tostring", function()
+    fails("error", "stack overflow", "local function g() return (('a'):gsub('a', g)) end return g()")
+    fails("error", "stack overflow", "local function g() table.sort({ 1, 2 }, g) end return g()")
+    fails("error", "stack overflow",
+      "local t = setmetatable({}, { __tostring = function(t) return tostring(t) end }) return tostring(t)")
+    fails("error", "stack overflow", "local function g(s) return (s:gsub('.', setmetatable({}, { __index = " ..
+      "function(_, k) return g(k) end }))) end return g('a')")
+    fails("error", "stack overflow",
+      "local mt = {} mt.__lt = function(a, b) table.sort { a, b, a } return true end " ..
+      "table.sort { setmetatable({}, mt), setmetatable({}, mt) }")
+  end)
+
+  it("a chain of 3,000 modules is loaded", function()
+    local files = {}
+    for i = 1, 3000 do files["m" .. i] = "return require 'm" .. i + 1 .. "'" end
+    files.m3001, files.m = "return 7", "return { f = function() return require 'm1' end }"
+    local cage = assert(vm.new(files))
+    assert(cage:require())
+    local out, how, why = cage:call "f"
+    assert.same({ "7", "ok" }, { out, how }, why)
+    cage:free()
   end)
 
   it("unpack of a huge range", function()
@@ -545,6 +588,20 @@ return M]], { lines = true }))
   end)
 end)
 
+describe("a call that logs without end", function()
+  it("writes 1,000 lines and one that says so", function()
+    local cage = assert(vm.new("return { f = function() for i = 1, 5000 do print(i) end end }", { lines = true }))
+    assert(cage:require())
+    for _ = 1, 2 do
+      cage:call "f"
+      assert.equal(1001, #cage.lines)
+      assert.truthy(cage.lines[1001]:find("too many lines", 1, true), cage.lines[1001])
+      for i in ipairs(cage.lines) do cage.lines[i] = nil end
+    end
+    cage:free()
+  end)
+end)
+
 describe("ask", function()
   it("is nil where nobody answers", function()
     yields('"nobody"', "return ask and 'somebody' or 'nobody'")
@@ -568,6 +625,7 @@ return M]])
     local out, how = cage:call "g"
     assert.equal("ok", how)
     assert.equal('[false,"policy p.lua:3: broken"]', out)
+    assert.truthy(cage:instructions() >= 1000)
     local _, _, why = cage:call "h"
     assert.truthy(why:find("ask 'shape': f: a function can not be a value", 1, true), why)
     cage:free()

@@ -1,0 +1,47 @@
+require("support.caged").open()
+local config = require "lib.config"
+local toml = require "lib.toml"
+
+local function tikv(text)
+  return { spec = { config = text, volumes = { { name = "data", mounts = { { type = "data", mountPath = "/d" } } } } },
+    pod = "g-tikv-0", host = "g-tikv-0.g-tikv-peer.ns.svc", scheme = "http", client_port = 20160, status_port = 20180 }
+end
+
+describe("The config file", function()
+  it("keeps what the user wrote and adds what the operator manages", function()
+    local text = config.tikv(tikv '[raftstore]\nregion-max-size = "144MB"\n', "http://g-pd.ns:2379")
+    local doc = toml.decode(text)
+    assert.equal("144MB", toml.get(doc, "raftstore.region-max-size"))
+    assert.equal("g-tikv-0.g-tikv-peer.ns.svc:20160", toml.get(doc, "server.advertise-addr"))
+    assert.equal("/d", toml.get(doc, "storage.data-dir"))
+    assert.equal("http://g-pd.ns:2379", toml.get(doc, "pd.endpoints")[1])
+  end)
+
+  it("names every managed key that the user set", function()
+    local text, reason, message = config.tikv(
+      tikv '[server]\naddr = "x:1"\n[storage]\ndata-dir = "/y"\n', "http://g-pd.ns:2379")
+    assert.is_nil(text)
+    assert.equal("ConfigManaged", reason)
+    assert.truthy(message:find("server.addr, storage.data-dir", 1, true))
+  end)
+
+  it("says what is wrong with text that is no TOML", function()
+    local text, reason, message = config.tikv(tikv "a = = 1", "http://x")
+    assert.is_nil(text)
+    assert.equal("ConfigInvalid", reason)
+    assert.truthy(message:find("1", 1, true))
+  end)
+
+  it("lets a PD found or join, never both, with certificates where the cluster has TLS", function()
+    local i = { spec = { volumes = {} }, pod = "g-pd-0", host = "h", scheme = "https", client_port = 2379,
+      peer_port = 2380, cluster = "c", tls = true }
+    local doc = toml.decode((config.pd(i, { initial_cluster = "g-pd-0=https://h:2380" })))
+    assert.equal("new", toml.get(doc, "initial-cluster-state"))
+    assert.is_nil(toml.get(doc, "join"))
+    assert.equal("/var/lib/pd-tls/ca.crt", toml.get(doc, "security.cacert-path"))
+    doc = toml.decode((config.pd(i, { join = "https://g-pd.ns:2379" })))
+    assert.equal("https://g-pd.ns:2379", toml.get(doc, "join"))
+    assert.is_nil(toml.get(doc, "initial-cluster"))
+    assert.equal("https://h:2379", toml.get(doc, "advertise-client-urls"))
+  end)
+end)

@@ -118,10 +118,12 @@ on_absent(void *arg, const cJSON *body, const struct err *why)
 static cJSON *
 meta_patch(const struct action *a, cJSON **meta)
 {
-	*meta = json_object();
+	cJSON *patch = json_object();
+
+	*meta = json_put(patch, "metadata", json_object());
 	json_put_str(*meta, "uid", a->uid);
 	json_put_str(*meta, "resourceVersion", a->rv);
-	return json_put(json_object(), "metadata", *meta);
+	return patch;
 }
 
 static void

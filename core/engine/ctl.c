@@ -11,7 +11,7 @@
 #define ACTIVE_MAX 8
 #define PASSES_A_TURN 32 /* then the loop turns: renewals and answers must not wait */
 #define OVERDUE_MS 10000
-#define LOOK_MS 1000 /* how often an overdue write is looked for */
+#define LOOK_MS 1000 /* how often an overdue write, or leave to run, is looked for */
 
 static const enum kind ours[] = { KIND_CLUSTER, KIND_PDGROUP, KIND_PD, KIND_TIKVGROUP, KIND_TIKV };
 static const double seconds[] = { 0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 0 };
@@ -149,14 +149,16 @@ ctl_arm(struct ctl *c)
 	}
 	if (c->running)
 		return;
-	if (due < 0 || c->draining || c->active >= c->conf.max_active ||
-		!c->conf.may_run(c->conf.arg)) {
+	if (due < 0 || c->draining || c->active >= c->conf.max_active) {
 		loop_cancel(c->conf.loop, c->timer);
 		c->timer = NULL;
 		return;
 	}
 	if (due < now)
 		due = now;
+	/* A lease that ran low and was renewed tells nobody. */
+	if (!c->conf.may_run(c->conf.arg))
+		due = c->timer && c->timer_at > now ? c->timer_at : now + LOOK_MS;
 	if (c->timer && c->timer_at == due)
 		return;
 	loop_cancel(c->conf.loop, c->timer);

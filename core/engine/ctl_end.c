@@ -33,25 +33,25 @@ set_last(struct ctl_key *k, cJSON *own_last)
 static cJSON *
 failure(const char *action, const struct err *e)
 {
-	cJSON *f = json_object();
+	cJSON *out = json_object(), *f = json_put(out, "failed", json_object());
 
 	json_put_str(f, "action", action);
 	json_put_str(f, "code", err_name(e->code));
 	json_put_str(f, "message", e->msg);
-	return json_put(json_object(), "failed", f);
+	return out;
 }
 
 static cJSON *
 refusal(const char *action, const struct err *e)
 {
-	cJSON *r = json_object();
+	cJSON *out = json_object(), *r = json_put(out, "refused", json_object());
 	char *rule = xstrndup(e->msg, strcspn(e->msg, ":"));
 
 	json_put_str(r, "rule", rule);
 	json_put_str(r, "message", e->msg);
 	json_put_str(r, "action", action);
 	free(rule);
-	return json_put(json_object(), "refused", r);
+	return out;
 }
 
 /* The pass is over: give the key back, and everything it held. */

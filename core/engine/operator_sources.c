@@ -78,14 +78,13 @@ publish(struct source_state *s)
 		json_free(tree);
 		return;
 	}
-	annotations = json_object();
+	patch = json_object();
+	meta = json_put(patch, "metadata", json_object());
+	json_put_str(meta, "uid", s->object->uid);
+	annotations = json_put(meta, "annotations", json_object());
 	json_put_str(annotations, "tikv.org/state", s->state);
 	json_put_str(annotations, "tikv.org/generation", s->name);
 	json_put_str(annotations, "tikv.org/reason", s->reason);
-	meta = json_object();
-	json_put_str(meta, "uid", s->object->uid);
-	json_put(meta, "annotations", annotations);
-	patch = json_put(json_object(), "metadata", meta);
 	s->call = api_merge(s->o->api, KIND_CONFIGMAP, s->object->ns, s->object->name, NULL, patch,
 		on_written, s);
 	events_emit(s->o->events, tree, bad ? "Warning" : "Normal",

@@ -1,0 +1,246 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "engine/script_priv.h"
+
+/* Runs beside the files of a policy: opens them, asks them, runs their self-tests. */
+static const char policy_module[] =
+	"local M = {}\n"
+	"local parts = {}\n"
+	"local free = { api = true, name = true, description = true, selftest = true }\n"
+	"function M.open(files, known)\n"
+	"  local questions = {}\n"
+	"  for _, file in ipairs(files) do\n"
+	"    local P = require(file)\n"
+	"    if type(P) == 'table' and P.api ~= nil then\n"
+	"      if P.api ~= 1 then error(file .. '.lua: api must be 1', 0) end\n"
+	"      for k, v in pairs(P) do\n"
+	"        if not free[k] then\n"
+	"          if not known[k] then error(('%s.lua: %s is no question'):format(file, "
+	"tostring(k)), 0) end\n"
+	"          if type(v) ~= 'function' then error(('%s.lua: %s must be a "
+	"function'):format(file, k), 0) end\n"
+	"          questions[#questions + 1] = k\n"
+	"        end\n"
+	"      end\n"
+	"      parts[#parts + 1] = P\n"
+	"    end\n"
+	"  end\n"
+	"  if #parts == 0 then error('no file returns a table with api = 1', 0) end\n"
+	"  return json.array(questions)\n"
+	"end\n"
+	"function M.ask(question, w, args, n)\n"
+	"  for _, P in ipairs(parts) do\n"
+	"    if P[question] then\n"
+	"      local answer, reason = P[question](w, unpack(args, 1, n))\n"
+	"      if answer ~= nil then return { answer = answer, reason = reason } end\n"
+	"    end\n"
+	"  end\n"
+	"  return { silent = true }\n"
+	"end\n"
+	"local T = {}\n"
+	"T.__index = T\n"
+	"local function put(self, question, ...)\n"
+	"  if not self.P[question] then error('this policy does not answer ' .. "
+	"tostring(question), 3) end\n"
+	"  return self.P[question](self.world, ...)\n"
+	"end\n"
+	"function T:denies(question, ...)\n"
+	"  if put(self, question, ...) ~= false then error(question .. ' should be denied', 2) "
+	"end\n"
+	"end\n"
+	"function T:allows(question, ...)\n"
+	"  if put(self, question, ...) == false then error(question .. ' should be allowed', 2) "
+	"end\n"
+	"end\n"
+	"function T:chooses(name, question, ...)\n"
+	"  local a = put(self, question, ...)\n"
+	"  local got = type(a) == 'table' and a.name or a\n"
+	"  if got ~= name then error(('%s should choose %s, chose %s'):format(question, "
+	"tostring(name), tostring(got)), 2) end\n"
+	"end\n"
+	"function M.selftest()\n"
+	"  for _, P in ipairs(parts) do\n"
+	"    if P.selftest then P.selftest(setmetatable({ P = P, world = { now = 0, object = {} } "
+	"}, "
+	"T)) end\n"
+	"  end\n"
+	"end\n"
+	"return M\n";
+#define MODULE "engine.policy"
+
+void
+policy_free(void *value)
+{
+	struct policy *p = value;
+
+	origin_fini(&p->origin);
+	vm_free(p->vm);
+	json_free(p->questions);
+	free(p);
+}
+
+static int
+collect(const struct obj *o, struct sources *out, cJSON *files, struct err *e)
+{
+	cJSON *tree = obj_tree(o);
+	const cJSON *m;
+
+	cJSON_ArrayForEach(m, json_get(tree, "data"))
+	{
+		size_t n = strlen(m->string);
+		if (n < 5 || strcmp(m->string + n - 4, ".lua") != 0 || !cJSON_IsString(m))
+			continue;
+		char *name = xstrndup(m->string, n - 4);
+		char *path = xasprintf("%s/%s", o->name, m->string);
+		sources_put(out, name, path, m->valuestring, strlen(m->valuestring));
+		free(name);
+		free(path);
+	}
+	json_free(tree);
+	for (size_t i = 0; i < out->n; i++)
+		json_add(files, cJSON_CreateString(out->at[i].name));
+	if (out->n == 0)
+		return err_set(e, ERR_INVALID, "%s: data holds no *.lua", o->name);
+	return 0;
+}
+
+struct trial {
+	struct vm *vm;
+	const cJSON *files, *known;
+	cJSON *questions;
+};
+
+static int
+open_policy(struct trial *t, struct err *e)
+{
+	const cJSON *args[2] = { t->files, t->known };
+
+	if (vm_require(t->vm, MODULE, e) != 0)
+		return -1;
+	return vm_call(t->vm, MODULE, "open", args, 2, &t->questions, e) == VM_OK ? 0 : -1;
+}
+
+static int
+try_policy(void *arg, struct buf *out)
+{
+	struct trial *t = arg;
+	struct err e = { 0 };
+	cJSON *answer = NULL;
+
+	if (open_policy(t, &e) != 0 ||
+		vm_call(t->vm, MODULE, "selftest", NULL, 0, &answer, &e) != VM_OK) {
+		buf_puts(out, e.msg);
+		return -1;
+	}
+	json_free(answer);
+	return 0;
+}
+
+void
+policy_look(struct script *s, struct policy *p)
+{
+	struct sources src = { 0 };
+	struct trial t = { .files = json_array(), .known = s->known };
+	struct err e = { 0 };
+	char hash[65];
+	int rc;
+
+	p->dirty = false;
+	rc = collect(p->origin.object, &src, (cJSON *)t.files, &e);
+	sources_hash(&src, hash);
+	if (strcmp(hash, p->origin.tried) == 0)
+		goto over; /* only our own annotations changed */
+	memcpy(p->origin.tried, hash, sizeof hash);
+	sources_put(&src, MODULE, "(engine)", policy_module, strlen(policy_module));
+	if (rc == 0)
+		t.vm = script_vm(s, p->origin.object->key, &src, true, &e);
+	rc = t.vm != NULL ? script_child(s, try_policy, &t, &e) : -1;
+	if (rc == 0) { /* the child's state is not ours: once more in a fresh one, without tests */
+		vm_free(t.vm);
+		json_free(t.questions);
+		t.questions = NULL;
+		t.vm = script_vm(s, p->origin.object->key, &src, true, &e);
+		rc = t.vm != NULL ? open_policy(&t, &e) : -1;
+	}
+	if (rc != 0) {
+		vm_free(t.vm);
+		json_free(t.questions);
+		origin_state(s, &p->origin, "rejected", e.msg);
+		goto over;
+	}
+	vm_free(p->vm);
+	json_free(p->questions);
+	free(p->origin.name);
+	p->vm = t.vm;
+	p->questions = t.questions;
+	p->origin.name = xstrdup(hash);
+	origin_state(s, &p->origin, "active", "");
+over:
+	json_free((cJSON *)t.files);
+	sources_fini(&src);
+}
+
+static cJSON *
+ask_one(struct script *s, struct policy *p, const char *ref, const char *question,
+	const cJSON *list, struct err *e)
+{
+	cJSON *q = cJSON_CreateString(question);
+	cJSON *n = cJSON_CreateNumber(cJSON_GetArraySize(list)), *answer = NULL;
+	const cJSON *args[4] = { q, s->glimpse, list, n };
+	enum vm_end end = vm_call(p->vm, MODULE, "ask", args, 4, &answer, e);
+
+	json_free(q);
+	json_free(n);
+	if (end == VM_OK)
+		return answer;
+	err_wrap(e, "policy %s", ref);
+	return NULL;
+}
+
+/* Policies in their order; an error holds the step, it never falls back. */
+int
+policy_ask(void *arg, const char *name, const cJSON *value, cJSON **answer, struct err *e)
+{
+	struct script *s = arg;
+	const char *question = json_str(value, "question", "");
+	bool chained = strncmp(question, "render_", 7) == 0;
+	cJSON *list, *out;
+
+	if (strcmp(name, "policy") != 0)
+		return err_set(e, ERR_INVALID, "ask: %s is not known", name);
+	list = json_get(value, "args") != NULL ? json_clone(json_get(value, "args")) : json_array();
+	out = json_array();
+	for (size_t i = 0; s->refs != NULL && s->refs[i] != NULL; i++) {
+		struct policy *p = map_get(s->policies, s->refs[i]);
+		cJSON *said, *row;
+		if (p == NULL || p->vm == NULL) {
+			err_set(e, ERR_UNAVAILABLE, "policy %s: %s", s->refs[i],
+				p == NULL                  ? "there is no such ConfigMap"
+				: p->origin.reason != NULL ? p->origin.reason
+							   : "it is not active yet");
+			goto fail;
+		}
+		said = ask_one(s, p, s->refs[i], question, list, e);
+		if (said == NULL)
+			goto fail;
+		row = json_put_str(json_object(), "policy", s->refs[i]);
+		if (json_get(said, "answer") != NULL) {
+			json_put(row, "answer", json_clone(json_get(said, "answer")));
+			json_put_str(row, "reason", json_str(said, "reason", NULL));
+			if (chained && cJSON_GetArraySize(list) > 0)
+				cJSON_ReplaceItemInArray(
+					list, 0, json_clone(json_get(said, "answer")));
+		}
+		json_add(out, row);
+		json_free(said);
+	}
+	json_free(list);
+	*answer = out;
+	return 0;
+fail:
+	json_free(list);
+	json_free(out);
+	return -1;
+}

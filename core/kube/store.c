@@ -3,14 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/map.h"
 #include "base/mem.h"
-
-/* Objects in order of their keys. */
-struct list {
-	struct obj **at;
-	size_t n, cap;
-};
+#include "kube/postings.h"
 
 struct listener {
 	store_event_fn *fn;
@@ -20,127 +14,27 @@ struct listener {
 struct store {
 	enum kind kind;
 	bool synced;
-	struct list all;     /* holds one reference of each */
-	struct map *buckets; /* tagged index value -> struct list, lent objects */
+	struct obj_list all; /* holds one reference of each */
+	struct postings *postings;
 	struct listener *listener;
 	size_t listeners;
 	char *rv;
 	int64_t heard_ms;
 };
 
-/* ---- sorted lists ---- */
-
-/* The place of the key, or where it would be. */
 static size_t
-list_place(const struct list *l, const char *key, bool *found)
+place(const struct store *s, const char *key, bool *found)
 {
-	size_t lo = 0, hi = l->n;
-
-	/* Lists come sorted, so most objects belong at the end. */
-	if (hi > 0 && strcmp(l->at[hi - 1]->key, key) < 0)
-		lo = hi;
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		if (strcmp(l->at[mid]->key, key) < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	*found = lo < l->n && strcmp(l->at[lo]->key, key) == 0;
-	return lo;
-}
-
-static void
-list_insert(struct list *l, size_t at, struct obj *o)
-{
-	if (l->n == l->cap) {
-		l->cap = l->cap < 4 ? l->cap + 1 : l->cap + l->cap / 2;
-		l->at = xrealloc(l->at, l->cap * sizeof *l->at);
-	}
-	memmove(l->at + at + 1, l->at + at, (l->n - at) * sizeof *l->at);
-	l->at[at] = o;
-	l->n++;
-}
-
-static void
-list_delete(struct list *l, size_t at)
-{
-	l->n--;
-	memmove(l->at + at, l->at + at + 1, (l->n - at) * sizeof *l->at);
-}
-
-static void
-list_free(void *value)
-{
-	struct list *l = value;
-
-	free(l->at);
-	free(l);
-}
-
-/* ---- indexes ---- */
-
-static void
-bucket_name(struct buf *out, enum store_index index, const char *value)
-{
-	buf_putc(out, (char)('0' + (int)index));
-	buf_puts(out, value);
-}
-
-struct indexing {
-	struct store *store;
-	struct obj *object;
-};
-
-static void
-index_add(void *arg, enum store_index index, const char *value)
-{
-	struct indexing *x = arg;
-	struct buf name;
-	bool found;
-
-	if (index == STORE_NAMESPACE)
-		return;
-	buf_init(&name, 0);
-	bucket_name(&name, index, value);
-	struct list *l = map_get(x->store->buckets, name.at);
-	if (!l) {
-		l = xcalloc(1, sizeof *l);
-		map_put(x->store->buckets, name.at, l);
-	}
-	size_t at = list_place(l, x->object->key, &found);
-	if (!found)
-		list_insert(l, at, x->object);
-	buf_fini(&name);
-}
-
-static void
-index_remove(void *arg, enum store_index index, const char *value)
-{
-	struct indexing *x = arg;
-	struct buf name;
-	bool found = false;
-
-	if (index == STORE_NAMESPACE)
-		return;
-	buf_init(&name, 0);
-	bucket_name(&name, index, value);
-	struct list *l = map_get(x->store->buckets, name.at);
-	size_t at = l ? list_place(l, x->object->key, &found) : 0;
-	if (found)
-		list_delete(l, at);
-	if (l && l->n == 0)
-		map_del(x->store->buckets, name.at);
-	buf_fini(&name);
+	return obj_list_place(s->all.at, s->all.n, key, found);
 }
 
 static void
 reindex(struct store *s, struct obj *old, struct obj *now)
 {
 	if (old)
-		obj_index_values(old, index_remove, &(struct indexing){ s, old });
+		postings_remove(s->postings, old);
 	if (now)
-		obj_index_values(now, index_add, &(struct indexing){ s, now });
+		postings_add(s->postings, now);
 }
 
 /* ---- life ---- */
@@ -151,7 +45,7 @@ store_new(enum kind k)
 	struct store *s = xcalloc(1, sizeof *s);
 
 	s->kind = k;
-	s->buckets = map_new(list_free);
+	s->postings = postings_new();
 	s->rv = xstrdup("");
 	return s;
 }
@@ -161,7 +55,7 @@ store_free(struct store *s)
 {
 	if (!s)
 		return;
-	map_free(s->buckets);
+	postings_free(s->postings);
 	for (size_t i = 0; i < s->all.n; i++)
 		obj_unref(s->all.at[i]);
 	free(s->all.at);
@@ -208,7 +102,7 @@ bool
 store_put(struct store *s, struct obj *own_o)
 {
 	bool found;
-	size_t at = list_place(&s->all, own_o->key, &found);
+	size_t at = place(s, own_o->key, &found);
 	struct obj *old = found ? s->all.at[at] : NULL;
 
 	must(own_o->kind == s->kind);
@@ -219,7 +113,7 @@ store_put(struct store *s, struct obj *own_o)
 	if (old)
 		s->all.at[at] = own_o;
 	else
-		list_insert(&s->all, at, own_o);
+		obj_list_insert(&s->all, at, own_o);
 	reindex(s, old, own_o);
 	struct obj *now = obj_ref(own_o);
 	tell(s, old, now);
@@ -232,12 +126,12 @@ bool
 store_remove(struct store *s, const char *key, const char *uid)
 {
 	bool found;
-	size_t at = list_place(&s->all, key, &found);
+	size_t at = place(s, key, &found);
 
 	if (!found || (uid && strcmp(s->all.at[at]->uid, uid) != 0))
 		return false;
 	struct obj *old = s->all.at[at];
-	list_delete(&s->all, at);
+	obj_list_delete(&s->all, at);
 	reindex(s, old, NULL);
 	tell(s, old, NULL);
 	obj_unref(old);
@@ -257,10 +151,10 @@ struct change {
 	struct obj *old, *now; /* both held */
 };
 
-static struct list
-merge(struct list *was, struct obj **list, size_t n, struct change *changes, size_t *count)
+static struct obj_list
+merge(struct obj_list *was, struct obj **list, size_t n, struct change *changes, size_t *count)
 {
-	struct list all = { .at = xmalloc((n ? n : 1) * sizeof *all.at), .cap = n ? n : 1 };
+	struct obj_list all = { .at = xmalloc((n ? n : 1) * sizeof *all.at), .cap = n ? n : 1 };
 	size_t i = 0, j = 0;
 
 	while (i < was->n || j < n) {
@@ -291,7 +185,7 @@ store_replace(struct store *s, struct obj **own_list, size_t n)
 
 	if (n)
 		qsort(own_list, n, sizeof *own_list, by_key_newest_first);
-	struct list all = merge(&s->all, own_list, n, changes, &count);
+	struct obj_list all = merge(&s->all, own_list, n, changes, &count);
 	free(s->all.at);
 	s->all = all;
 	for (size_t i = 0; i < count; i++)
@@ -355,7 +249,7 @@ store_get(const struct store *s, const char *ns, const char *name)
 
 	buf_init(&key, 0);
 	ref_key(&key, ns, name);
-	size_t at = list_place(&s->all, key.at, &found);
+	size_t at = place(s, key.at, &found);
 	buf_fini(&key);
 	return found ? s->all.at[at] : NULL;
 }
@@ -367,7 +261,7 @@ store_count(const struct store *s)
 }
 
 /* The run of keys that start with "ns/"; '0' follows '/'. */
-static struct list
+static struct obj_list
 in_namespace(const struct store *s, const char *ns)
 {
 	struct buf key;
@@ -376,26 +270,23 @@ in_namespace(const struct store *s, const char *ns)
 	buf_init(&key, 0);
 	buf_puts(&key, ns);
 	buf_putc(&key, '/');
-	size_t from = list_place(&s->all, key.at, &found);
+	size_t from = place(s, key.at, &found);
 	key.at[key.len - 1] = '0';
-	size_t to = list_place(&s->all, key.at, &found);
+	size_t to = place(s, key.at, &found);
 	buf_fini(&key);
-	return (struct list){ .at = s->all.at + from, .n = to - from };
+	return (struct obj_list){ .at = s->all.at + from, .n = to - from };
 }
 
-static struct list
-in_bucket(const struct store *s, enum store_index index, const char *value)
+static struct obj_list
+with_value(const struct store *s, enum store_index index, const char *value)
 {
-	struct buf name;
+	struct obj *const *at;
+	size_t n = postings_find(s->postings, index, value, &at);
 
-	buf_init(&name, 0);
-	bucket_name(&name, index, value);
-	const struct list *l = map_get(s->buckets, name.at);
-	buf_fini(&name);
-	return l ? *l : (struct list){ 0 };
+	return (struct obj_list){ .at = (struct obj **)at, .n = n };
 }
 
-static struct list
+static struct obj_list
 select_list(const struct store *s, enum store_index index, const char *value)
 {
 	switch (index) {
@@ -406,16 +297,16 @@ select_list(const struct store *s, enum store_index index, const char *value)
 	case STORE_OWNER:
 	case STORE_LABEL:
 	case STORE_CLUSTER:
-		return in_bucket(s, index, value);
+		return with_value(s, index, value);
 	}
-	return (struct list){ 0 };
+	return (struct obj_list){ 0 };
 }
 
 size_t
 store_list(
 	const struct store *s, enum store_index index, const char *value, const struct obj ***out)
 {
-	struct list l = select_list(s, index, value);
+	struct obj_list l = select_list(s, index, value);
 
 	*out = xmalloc((l.n ? l.n : 1) * sizeof **out);
 	if (l.n)

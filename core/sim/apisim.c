@@ -159,6 +159,8 @@ call_body(struct call *c)
 	const char *p = r->body;
 	size_t n = r->body_len;
 
+	if (r->content_type && !strncmp(r->content_type, "application/vnd.kubernetes.protobuf", 35))
+		return proto_body(c);
 	while (n && strchr(" \t\r\n", *p)) {
 		p++;
 		n--;

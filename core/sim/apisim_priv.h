@@ -110,8 +110,8 @@ struct ver *ver_new(const char *key, int64_t rv, cJSON *own_tree);
 struct ver *ver_ref(struct ver *v);
 void ver_unref(struct ver *v);
 const cJSON *ver_tree(struct ver *v);
-struct res *res_find(const struct apisim *a, const char *group, const char *version,
-	const char *plural);
+struct res *res_find(
+	const struct apisim *a, const char *group, const char *version, const char *plural);
 struct res *res_by_id(const struct apisim *a, const char *id);
 struct res *res_by_kind(const struct apisim *a, const char *group, const char *kind);
 struct res *res_add(struct apisim *a, const char *group, const char *version, const char *plural,
@@ -130,6 +130,9 @@ struct ver *commit(struct call *c, struct res *res, struct ver *old, const char 
 
 /* apibuiltin.c */
 void builtin_install(struct apisim *a);
+/* proto.c: the few messages that clients insist on sending as protobuf. */
+cJSON *proto_body(struct call *c); /* NULL after fail() */
+
 /* crd.c: complete a CRD's status before it is written; install or remove after. */
 int crd_prepare(struct call *c, cJSON *crd);
 void crd_install(struct apisim *a, const cJSON *crd);
@@ -140,7 +143,7 @@ struct match { /* selectors of a list or watch */
 	struct selector *labels;
 	struct fieldterm {
 		char *path, *value;
-		bool not;
+		bool not ;
 	} field[8];
 	int fields;
 	char *ns;
@@ -169,8 +172,7 @@ void write_patch(struct call *c);
 /* Check, complete and commit an object; takes it. apply: managedFields are already right. *out is
  * a reference of the caller's (of a version that was not stored when it is a dry run). */
 int create_object(struct call *c, cJSON *own_object, bool apply, struct ver **out);
-int update_object(struct call *c, struct ver *old, cJSON *own_object, bool apply,
-	struct ver **out);
+int update_object(struct call *c, struct ver *old, cJSON *own_object, bool apply, struct ver **out);
 void write_scale(struct call *c);
 cJSON *scale_of(const struct res *res, const cJSON *object);
 
@@ -188,7 +190,7 @@ void rules_check_meta(const struct res *res, const cJSON *object, const cJSON *o
 /* shape.c: how a field merges */
 enum shape_kind { SHAPE_LEAF, SHAPE_ATOMIC, SHAPE_MAP, SHAPE_STRUCT, SHAPE_SET, SHAPE_KEYED };
 struct shape {
-	const cJSON *schema;      /* of a CRD; NULL: built-in, known by names */
+	const cJSON *schema;       /* of a CRD; NULL: built-in, known by names */
 	const char *field, *above; /* name of the field and of the one that holds it */
 	bool root, meta;
 };
@@ -196,7 +198,8 @@ struct shape shape_root(const struct res *res);
 struct shape shape_field(const struct shape *s, const char *field);
 struct shape shape_item(const struct shape *s);
 enum shape_kind shape_kind(const struct shape *s, const cJSON *value);
-/* Keys of a SHAPE_KEYED list. smp: as strategic merge patch sees it (one key). Returns the count. */
+/* Keys of a SHAPE_KEYED list. smp: as strategic merge patch sees it (one key). Returns the count.
+ */
 int shape_keys(const struct shape *s, bool smp, const char *keys[4]);
 /* Default of a key that an item may leave out ("protocol": "TCP"), NULL: none. Lent. */
 const cJSON *shape_key_default(const struct shape *s, const char *key);
@@ -208,10 +211,12 @@ int smp_apply(struct call *c, const struct res *res, cJSON **target, const cJSON
 
 /* fieldset.c: FieldsV1 trees as sets. A node is a member when it is {} or holds ".". */
 cJSON *fields_of(const struct shape *s, const cJSON *object);
-void fields_diff(const struct shape *s, const cJSON *old, const cJSON *now, cJSON *changed,
-	cJSON *removed);
+void fields_diff(
+	const struct shape *s, const cJSON *old, const cJSON *now, cJSON *changed, cJSON *removed);
 void fields_join(cJSON *into, const cJSON *other);
 void fields_cut(cJSON *from, const cJSON *other);
+/* The same, and a node of other counts as a member when anything below it is one. */
+void fields_cut_named(cJSON *from, const cJSON *other);
 cJSON *fields_common(const cJSON *a, const cJSON *b);
 bool fields_empty(const cJSON *f);
 void fields_system(cJSON *f, const struct res *res, const char *sub);

@@ -295,6 +295,23 @@ fields_common(const cJSON *x, const cJSON *y)
 	return out;
 }
 
+void
+fields_cut_named(cJSON *from, const cJSON *other)
+{
+	const cJSON *b;
+
+	cJSON_ArrayForEach(b, other)
+	{
+		cJSON *a = (cJSON *)json_get(from, b->string);
+		if (!a || !strcmp(b->string, "."))
+			continue;
+		json_drop(a, ".");
+		fields_cut_named(a, b);
+		if (!a->child)
+			json_drop(from, b->string);
+	}
+}
+
 bool
 fields_empty(const cJSON *f)
 {

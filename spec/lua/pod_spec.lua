@@ -5,7 +5,8 @@ local pod = require "lib.pod"
 
 local function tikv(spec, cluster)
   local s = { cluster = { name = "basic" }, subdomain = "basic-tikv-peer", version = "v8.5.2",
-    resources = { cpu = "2", memory = "4Gi" }, volumes = { { name = "data", mounts = { { type = "data" } }, storage = "1Gi" } } }
+    resources = { cpu = "2", memory = "4Gi" },
+    volumes = { { name = "data", mounts = { { type = "data" } }, storage = "1Gi" } } }
   for k, v in pairs(spec or {}) do s[k] = v end
   local o = { apiVersion = "core.tikv.org/v1alpha1", kind = "TiKV", spec = s,
     metadata = { name = "basic-0", namespace = "ns", uid = "u1", annotations = {},

@@ -8,8 +8,8 @@ Mini.__index = Mini
 
 ---@param scripts {needs: function, run: function}? another way to run them, a cage for example
 function M.new(scripts)
-  return setmetatable({ scripts = scripts or pass, objects = {}, rv = 100, now = 1000000, uids = 0, writes = {}, status_writes = {},
-    pd = { known = false, reason = "PD has not answered yet" }, next_store = 1, stores = {}, members = {},
+  return setmetatable({ scripts = scripts or pass, objects = {}, rv = 100, now = 1000000, uids = 0,
+    writes = {}, status_writes = {}, pd = { known = false, reason = "PD has not answered yet" }, next_store = 1, stores = {}, members = {},
     pods_ready = true, log = {} }, Mini)
 end
 

@@ -130,20 +130,27 @@ vm_tick(lua_State *L, lua_Debug *ar)
 	lua_yield(L, 0);
 }
 
-void
-vm_charge(lua_State *L, int64_t steps)
+bool
+vm_spend(lua_State *L, int64_t steps)
 {
 	struct vm *v = vm_of(L);
 
 	if (v == NULL || !v->running)
-		return;
+		return true;
 	v->left -= steps;
 	if (v->left > 0)
-		return;
+		return true;
 	if (v->where.len == 0)
 		note_frames(v, L);
 	kill_soon(v);
-	luaL_error(L, "too many instructions");
+	return false;
+}
+
+void
+vm_charge(lua_State *L, int64_t steps)
+{
+	if (!vm_spend(L, steps))
+		luaL_error(L, "too many instructions");
 }
 
 /* LuaJIT bounds its own stack only: gsub inside gsub would end the process. An address needs no

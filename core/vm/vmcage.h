@@ -34,6 +34,7 @@ void vmsemver_open(lua_State *L);   /* the global semver */
 
 struct vm *vm_of(lua_State *L);
 void vm_charge(lua_State *L, int64_t steps);
+bool vm_spend(lua_State *L, int64_t steps); /* vm_charge that tells instead of raising */
 /* To be called before Lua is called from C: raises when the process's stack gets too deep. */
 void vm_deeper(lua_State *L);
 void vm_note(struct vm *v, enum log_level level, const char *text);

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "vm/vmcage.h"
 
 #define MARK "vm.list"    /* the metatable of lists */
 #define NODES_MAX 1000000 /* shared tables are copied: sixty levels of {t, t} are 2^60 nodes */
@@ -328,5 +329,9 @@ vmjson_take(lua_State *L, int idx, struct err *e)
 	t.mark = lua_gettop(L);
 	cJSON *tree = take(&t, idx);
 	lua_settop(L, t.mark - 1);
+	if (!vm_spend(L, (int64_t)(t.nodes + t.bytes / 64))) {
+		json_free(tree);
+		luaL_error(L, "too many instructions");
+	}
 	return tree;
 }

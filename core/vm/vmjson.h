@@ -19,7 +19,8 @@
 
 /* May raise on out-of-memory: call inside a protected call only. */
 void vmjson_push(lua_State *L, const cJSON *tree);
-/* The value at idx as a tree (the caller frees), NULL with *e. May raise on out-of-memory. */
+/* The value at idx as a tree (the caller frees), NULL with *e. May raise on out-of-memory. During a
+ * call it is paid for, and raises when the budget is used up. */
 cJSON *vmjson_take(lua_State *L, int idx, struct err *e);
 
 /* Pushes the metatable that marks lists. */

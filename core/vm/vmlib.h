@@ -3,7 +3,8 @@
 /*
  * vmlib: the pure functions that scripts may call, one global table each.
  *
- *   json.encode(v [, canonical]) json.decode(text) json.array(t)
+ *   json.encode(v [, canonical]) json.array(t)
+ *   json.decode(text) -> value | nil, reason
  *   hash.sha256(text) hash.safe(text)      hash.safe: ten characters for names of content
  *   time.parse(rfc3339) -> seconds | nil   time.format(seconds) -> rfc3339   time.duration("1h5m")
  *     -> seconds | nil   time.age(seconds) -> "3m"

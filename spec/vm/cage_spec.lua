@@ -139,6 +139,12 @@ describe("an endless script is killed:", function()
     ["hash.sha256 of a long text"] = "local s = ('x'):rep(60000) while true do hash.sha256(s) end",
     ["json.encode of shared tables"] =
       "local t = {} for _ = 1, 12 do t = { t, t } end while true do json.encode(t) end",
+    ["json.encode of what is too large, caught"] =
+      "local t = {} for _ = 1, 60 do t = { t, t } end while true do pcall(json.encode, t) end",
+    ["print of what is too large"] =
+      "local t = {} for _ = 1, 60 do t = { t, t } end while true do print(t) end",
+    ["json.decode again and again"] =
+      "local s = '[' .. ('1,'):rep(30000) .. '1]' while true do json.decode(s) end",
     ["a text that doubles"] = "local s = 'x' while true do local r = s .. s " ..
       "if #r < 1000000 then s = r else s = 'y' end end",
   }

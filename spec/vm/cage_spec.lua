@@ -145,6 +145,10 @@ describe("an endless script is killed:", function()
       "local t = {} for _ = 1, 60 do t = { t, t } end while true do print(t) end",
     ["json.decode again and again"] =
       "local s = '[' .. ('1,'):rep(30000) .. '1]' while true do json.decode(s) end",
+    ["next of a long list"] =
+      "local t = {} for i = 1, 20000 do t[i] = i end while true do next(t) end",
+    ["pairs of a long list"] =
+      "local t = {} for i = 1, 20000 do t[i] = i end while true do pairs(t) end",
     ["a text that doubles"] = "local s = 'x' while true do local r = s .. s " ..
       "if #r < 1000000 then s = r else s = 'y' end end",
   }

@@ -125,7 +125,7 @@ begin(struct demo *d)
 	d->step_began = loop_now(d->p->loop);
 	if (s->method == NULL) {
 		const struct embed_file *f = embed_find("examples/basic/cluster.yaml");
-		r = world_sim_apply(&d->p->world, "default", f->path, f->text, f->len, &e);
+		r = outside_apply(&d->p->world, "default", f->path, f->text, f->len, &e);
 	} else {
 		char *answer = NULL;
 		if (apisim_do(d->p->world.api, s->method, s->path, s->body,

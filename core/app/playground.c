@@ -192,11 +192,11 @@ static int
 start(struct playground *p, const struct args *a, struct err *e)
 {
 	bool attach = args_flag(a, "attach");
-	struct world_sim_conf conf = { .loop = p->loop,
+	struct outside_conf conf = { .loop = p->loop,
 		.seed = rng_entropy(),
 		.nodes = (int)args_int(a, "nodes"),
 		.attached = attach };
-	if (world_sim_init(&p->world, &conf, e) < 0)
+	if (outside_init(&p->world, &conf, e) < 0)
 		return err_wrap(e, "simulated world");
 	p->hosts = httpd_new(p->loop, "127.0.0.1", (int)args_int(a, "pd-port"), NULL, BODY_MAX,
 		on_host_request, p, e);
@@ -208,12 +208,12 @@ start(struct playground *p, const struct args *a, struct err *e)
 	if (p->serve == NULL || write_kubeconfig(p, args_text(a, "write-kubeconfig"), e) < 0)
 		return -1;
 	static const char ns[] = "{apiVersion: v1, kind: Namespace, metadata: {name: tikv-system}}";
-	if (world_sim_apply(&p->world, "", "namespace", ns, strlen(ns), e) < 0)
+	if (outside_apply(&p->world, "", "namespace", ns, strlen(ns), e) < 0)
 		return -1;
 	const struct embed_file *example = embed_find("examples/basic/cluster.yaml");
 	if (!args_flag(a, "empty") && !args_flag(a, "demo") &&
-		world_sim_apply(
-			&p->world, "default", example->path, example->text, example->len, e) < 0)
+		outside_apply(&p->world, "default", example->path, example->text, example->len, e) <
+			0)
 		return -1;
 	if (args_flag(a, "no-operator"))
 		return 0;
@@ -241,7 +241,7 @@ stop(struct playground *p)
 	if (p->hosts != NULL)
 		httpd_free(p->hosts);
 	if (p->world.api != NULL)
-		world_sim_fini(&p->world);
+		outside_fini(&p->world);
 	if (p->kubeconfig != NULL)
 		unlink(p->kubeconfig);
 	if (p->dir != NULL)

@@ -7,15 +7,15 @@
  * one listener that finds the simulated host by its Host header (--connect-to).
  */
 #include "app/verb.h"
-#include "app/world_sim.h"
 #include "sim/apiserve.h"
+#include "sim/outside.h"
 #include "wire/httpd.h"
 
 struct attach;
 
 struct playground {
 	struct loop *loop;
-	struct world_sim world;
+	struct outside world;
 	struct apiserve *serve;
 	struct httpd *hosts; /* PD and TiKV */
 	char *dir; /* temporary folder with the kubeconfig, "" when the user named a file */

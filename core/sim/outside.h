@@ -1,7 +1,7 @@
-#ifndef APP_WORLD_SIM_H
-#define APP_WORLD_SIM_H
+#ifndef SIM_OUTSIDE_H
+#define SIM_OUTSIDE_H
 /*
- * world_sim: a whole simulated outside: API server, nodes, kubelet, volumes, PD and TiKV.
+ * outside: everything that is not the operator: API server, nodes, kubelet, volumes, PD, TiKV.
  *
  * The playground runs it on the real loop, `simulate` on a virtual one. The CRDs of this binary are
  * installed and their rules enforced.
@@ -11,15 +11,17 @@
 #include "sim/apisim.h"
 #include "sim/net.h"
 
-struct world_sim {
+struct outside {
 	struct loop *loop;
 	struct admit *admit;
 	struct apisim *api;
 	struct net *net;
 	struct actors *actors;
+	void (*committed)(void *arg, const struct apisim_commit *c);
+	void *arg;
 };
 
-struct world_sim_conf {
+struct outside_conf {
 	struct loop *loop;
 	uint64_t seed;
 	int nodes;
@@ -32,10 +34,10 @@ struct world_sim_conf {
 	void *arg;
 };
 
-int world_sim_init(struct world_sim *w, const struct world_sim_conf *c, struct err *e);
-void world_sim_fini(struct world_sim *w);
+int outside_init(struct outside *w, const struct outside_conf *c, struct err *e);
+void outside_fini(struct outside *w);
 /* Create every document of a YAML text, in a namespace. */
-int world_sim_apply(struct world_sim *w, const char *ns, const char *name, const char *yaml,
-	size_t n, struct err *e);
+int outside_apply(struct outside *w, const char *ns, const char *name, const char *yaml, size_t n,
+	struct err *e);
 
 #endif

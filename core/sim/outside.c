@@ -1,4 +1,4 @@
-#include "app/world_sim.h"
+#include "sim/outside.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,26 +13,29 @@
 static const char *const all[] = { "nodes", "volumes", "scheduler", "gc", "pd", "tikv", "kubelet" };
 static const char *const attached[] = { "pd", "tikv", "attach" };
 
-struct hooks {
-	struct admit *admit;
-	void (*committed)(void *arg, const struct apisim_commit *c);
-	void *arg;
-};
-
 static int
 on_admit(void *arg, const struct apisim_admit *in, cJSON **object, cJSON *causes, cJSON *unknown,
 	struct err *e)
 {
-	struct admit *a = arg;
+	struct outside *w = arg;
 	char id[256];
 	if (in->schema == NULL)
 		return 0;
 	snprintf(id, sizeof id, "%s/%s/%s", in->group, in->version, in->kind);
-	return admit_judge(a, id, in->schema, object, in->old, in->prune_only, causes, unknown, e);
+	return admit_judge(
+		w->admit, id, in->schema, object, in->old, in->prune_only, causes, unknown, e);
+}
+
+static void
+on_commit(void *arg, const struct apisim_commit *c)
+{
+	struct outside *w = arg;
+	if (w->committed != NULL)
+		w->committed(w->arg, c);
 }
 
 static int
-create(struct world_sim *w, const cJSON *o, const char *ns, struct err *e)
+create(struct outside *w, const cJSON *o, const char *ns, struct err *e)
 {
 	enum kind k;
 	struct buf path;
@@ -59,7 +62,7 @@ create(struct world_sim *w, const cJSON *o, const char *ns, struct err *e)
 }
 
 int
-world_sim_apply(struct world_sim *w, const char *ns, const char *name, const char *yaml, size_t n,
+outside_apply(struct outside *w, const char *ns, const char *name, const char *yaml, size_t n,
 	struct err *e)
 {
 	cJSON *docs = yaml_parse(name, yaml, n, NULL, e);
@@ -71,28 +74,30 @@ world_sim_apply(struct world_sim *w, const char *ns, const char *name, const cha
 }
 
 static int
-install(struct world_sim *w, struct err *e)
+install(struct outside *w, struct err *e)
 {
 	for (const struct embed_file *f = embed_files; f->path != NULL; f++)
 		if (strncmp(f->path, "crds/", 5) == 0 &&
-			world_sim_apply(w, "", f->path, f->text, f->len, e) < 0)
+			outside_apply(w, "", f->path, f->text, f->len, e) < 0)
 			return -1;
 	return 0;
 }
 
 int
-world_sim_init(struct world_sim *w, const struct world_sim_conf *c, struct err *e)
+outside_init(struct outside *w, const struct outside_conf *c, struct err *e)
 {
 	struct rng rng;
 	memset(w, 0, sizeof *w);
 	rng_seed(&rng, c->seed);
 	w->loop = c->loop;
+	w->committed = c->committed;
+	w->arg = c->arg;
 	w->admit = admit_new(e);
 	if (w->admit == NULL)
 		return -1;
 	struct apisim_conf api = { .loop = c->loop,
 		.rng = rng_fork(&rng, "api"),
-		.hooks = { .admit = on_admit, .arg = w->admit } };
+		.hooks = { .admit = on_admit, .committed = on_commit, .arg = w } };
 	w->api = apisim_new(&api);
 	struct net_conf net = { .loop = c->loop,
 		.rng = rng_fork(&rng, "net"),
@@ -119,12 +124,12 @@ world_sim_init(struct world_sim *w, const struct world_sim_conf *c, struct err *
 		json_free(conf);
 	}
 	if (r < 0)
-		world_sim_fini(w);
+		outside_fini(w);
 	return r;
 }
 
 void
-world_sim_fini(struct world_sim *w)
+outside_fini(struct outside *w)
 {
 	if (w->actors != NULL)
 		actors_free(w->actors);

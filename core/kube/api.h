@@ -48,7 +48,7 @@ struct api *api_new(const struct api_conf *c);
 void api_free(struct api *a); /* cancels everything silently */
 
 /* body: the answer's tree, lent; NULL on error and for an empty answer. An answer that is not JSON
- * (a log, a health page) comes as one string. */
+ * (a log, a health page) comes as one string. e is never NULL. `done` may free the api. */
 typedef void api_done_fn(void *arg, const cJSON *body, const struct err *e);
 
 struct api_call *api_get(

@@ -7,6 +7,15 @@
  * from the last resourceVersion (W1-W14), back-off with jitter (B1, B2), at most two LISTs of all
  * reflectors in flight (B3). The rules are the checklist in core/README.md, one spec each.
  *
+ * Two kinds of failure: what only the stream suffers from is resumed from the last
+ * resourceVersion, the rest leads to a list (verdict.h). The first list of a process and the ones
+ * of watch_relist() and the audit are quorum reads; the others are not older than what was seen
+ * (L1). A stream that ends at once three times leads to a list; a streaming list that does not come
+ * to its end three times leads to a paged one.
+ *
+ * The store outlives its reflector, and so do the api and the limit. Callbacks and listeners of the
+ * store must not free the reflector.
+ *
  * A complete list replaces the store atomically; a partial one is thrown away. A 404 or 403 on the
  * collection never empties a store: the reflector says why and retries slowly (T6).
  */

@@ -41,22 +41,25 @@ deps: # install missing packages on Debian and Ubuntu, say what to install elsew
 build: deps ; @$(MAKE) --no-print-directory -j$$(nproc) $(BIN) ## compile build/tikv-operator
 
 $(BIN): $(OBJ)
-	$(CC) $(SANFLAG) -o $@ $(OBJ) $(LDLIBS)
+	@echo '  link  $@'
+	@$(CC) $(SANFLAG) -o $@ $(OBJ) $(LDLIBS)
 	@ln -sf tikv-operator $(dir $@)kubectl-tikv
 
 core: $(OUT)/core.so # the C core as a library, for the specs
 $(OUT)/core.so: $(filter-out $(OUT)/app/main.o,$(OBJ))
-	$(CC) $(SANFLAG) -shared -o $@ $^ $(LDLIBS)
+	@echo '  link  $@'
+	@$(CC) $(SANFLAG) -shared -o $@ $^ $(LDLIBS)
 
 $(OUT)/%.o: core/%.c
 	@mkdir -p $(dir $@)
-	$(CC) $(CFLAGS) -c -o $@ $<
+	@echo '  cc    $<'
+	@$(CC) $(CFLAGS) -c -o $@ $<
 
 $(OUT)/embed.S: $(ASSET) core/base/embed.awk Makefile
 	@mkdir -p $(dir $@)
 	@printf '%s\n' $(ASSET) | awk -f core/base/embed.awk > $@
 $(OUT)/embed.o: $(OUT)/embed.S $(ASSET)
-	$(CC) -c -o $@ $<
+	@$(CC) -c -o $@ $<
 
 test: deps ## install what is missing, build with sanitizers, run all that needs no cluster
 	@$(MAKE) --no-print-directory -j$$(nproc) SAN=1 $(BUILD)/san/tikv-operator core

@@ -441,6 +441,7 @@ on_part(void *arg, const cJSON *body, int64_t date_ms, const struct err *why)
 		}
 		absent_part(v, p);
 	}
+	must(p < PARTS);
 	v->asked[p] = v->next.began;
 	if (p == PART_MEMBERS && pdview_history_broken(v, &v->next)) {
 		history_found(v);

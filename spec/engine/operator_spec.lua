@@ -1,0 +1,433 @@
+local core = require "support.core"
+local kube = require "kube.support"
+local ffi = core.ffi
+local C = core.load("format/yaml.h", "sim/loop_sim.h", "sim/apisim.h", "sim/net.h", "engine/operator.h")
+pcall(ffi.cdef, "void *malloc(size_t); char *strdup(const char *);")
+
+local PASS = [[
+local M = {}
+local function notes(o) return o.metadata.annotations or {} end
+function M.check() return true end
+function M.needs(o) return json.decode(notes(o).needs or "[]") end
+function M.run(w)
+  local status = json.decode(notes(w.object).status or "{}")
+  return { actions = json.array {}, verdict = { kind = "wait", step = "s", reason = "R", message = "m" },
+    status = status, pd_busy = notes(w.object).busy and true or nil }
+end
+return M
+]]
+
+---@class OpRig
+local Rig = {}
+Rig.__index = Rig
+local current ---@type OpRig
+
+-- FFI callbacks are few: one each for the whole file.
+local read_dir = ffi.cast("int (*)(void *, const char *, struct vm_source **, size_t *, struct err *)",
+  function(_, _, out, n)
+    local list = ffi.cast("struct vm_source *", ffi.C.malloc(ffi.sizeof("struct vm_source")))
+    list[0].name, list[0].path = ffi.C.strdup("lib.pass"), ffi.C.strdup("spec/pass.lua")
+    list[0].text, list[0].len = ffi.C.strdup(PASS), #PASS
+    out[0], n[0] = list, 1
+    return 0
+  end)
+local in_child = ffi.cast(
+  "int (*)(void *, int (*)(void *, struct buf *), void *, struct buf *, struct err *)",
+  function(_, fn, arg, out) return fn(arg, out) end)
+local on_lost = ffi.cast("void (*)(void *, const char *)", function(_, why)
+  current.lost[#current.lost + 1] = ffi.string(why)
+end)
+local on_stopped = ffi.cast("void (*)(void *)", function() current.stopped = (current.stopped or 0) + 1 end)
+local cost = ffi.cast("int64_t (*)(void *)", function() return 0 end)
+
+local function id_of(h) return tonumber(ffi.cast("uintptr_t", ffi.cast("void *", h))) end
+
+-- The transport: the simulated network, with an ear in front of it that may turn requests away.
+local ops = ffi.new("struct http_ops")
+ops.send = function(h, call)
+  local url, who = ffi.string(call.url), current.who[id_of(h)]
+  local seen = { method = ffi.string(call.method), url = url, who = who.name,
+    at = tonumber(C.loop_now(current.loop)) }
+  current.requests[#current.requests + 1] = seen
+  local c = ffi.new("struct http_call", call[0])
+  if current.refuse and current.refuse(seen) then c.url = "https://nowhere:1/" end
+  return who.real.ops.send(who.real, c)
+end
+ops.cancel = function(h, q)
+  local who = current.who[id_of(h)]
+  who.real.ops.cancel(who.real, q)
+end
+
+local on_pd = ffi.cast("net_handler_fn *", function(_, input, out)
+  current.pd_requests[#current.pd_requests + 1] = ffi.string(input.host) .. ffi.string(input.path)
+  out.status, out.content_type = 503, "text/plain"
+end)
+
+local function rig()
+  local r = setmetatable({ lost = {}, requests = {}, who = {}, operators = {}, pd_requests = {} }, Rig)
+  current = r
+  r.loop = C.loop_sim_new(1767225600000)
+  local ac = ffi.new("struct apisim_conf", { loop = r.loop })
+  C.rng_seed(ac.rng, 5)
+  r.api = C.apisim_new(ac)
+  local nc = ffi.new("struct net_conf", { loop = r.loop, latency_min_ms = 1, latency_max_ms = 3 })
+  C.rng_seed(nc.rng, 6)
+  r.net = C.net_new(nc)
+  C.net_serve_api(r.net, "k8s*", r.api)
+  C.net_serve(r.net, "*-pd*", on_pd, nil)
+  for _, kind in ipairs { "clusters", "pdgroups", "pds", "tikvgroups", "tikvs" } do
+    local f = assert(io.open("crds/" .. kind .. ".yaml"))
+    local text = f:read("*a")
+    f:close()
+    local list = C.yaml_parse(kind, text, #text, nil, nil)
+    local s = C.json_string(list)
+    local json = ffi.string(s):sub(2, -2)
+    ffi.C.free(s)
+    C.json_free(list)
+    r:make("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", json)
+  end
+  for _, ns in ipairs { "ns", "tikv-system" } do
+    r:make("/api/v1/namespaces", kube.encode { apiVersion = "v1", kind = "Namespace", metadata = { name = ns } })
+  end
+  return r
+end
+
+function Rig:ask(method, path, body, kind)
+  local answer = ffi.new("char *[1]")
+  local status = C.apisim_do(self.api, method, path, body, kind or "application/json", "spec", answer)
+  local text = answer[0] ~= nil and ffi.string(answer[0]) or ""
+  ffi.C.free(answer[0])
+  return status, text
+end
+
+function Rig:make(path, body)
+  local status, text = self:ask("POST", path, body)
+  assert(status == 201, text)
+  return text
+end
+
+local function tikv_body(name, notes)
+  return kube.encode { apiVersion = "core.tikv.org/v1alpha1", kind = "TiKV",
+    metadata = { name = name, namespace = "ns", annotations = notes },
+    spec = { cluster = { name = "c" }, subdomain = "s", volumes = kube.list {} } }
+end
+
+local TIKVS = "/apis/core.tikv.org/v1alpha1/namespaces/ns/tikvs"
+function Rig:tikv(name, notes) return self:make(TIKVS, tikv_body(name, notes)) end
+
+function Rig:phase(name)
+  local _, text = self:ask("GET", TIKVS .. "/" .. name)
+  return kube.at(text, "status.phase")
+end
+
+function Rig:operator(name, over)
+  local o = { name = name, real = C.net_http_new(self.net, name), http = ffi.new("struct http[1]") }
+  o.http[0].ops = ops
+  self.who[id_of(o.http)] = o
+  o.metrics = ffi.gc(C.metrics_new(), C.metrics_free)
+  local c = ffi.new("struct operator_conf", { loop = self.loop, http = o.http, server = "https://k8s:6443",
+    ns = "tikv-system", identity = name, lua_dir = "spec", read_dir = read_dir, in_child = in_child, seed = 9,
+    metrics = o.metrics, on_lost = on_lost, cost_us = cost })
+  for k, v in pairs(over or {}) do c[k] = v end
+  local e = ffi.new("struct err")
+  o.op = C.operator_new(c, e)
+  assert(o.op ~= nil, ffi.string(e.msg))
+  self.operators[#self.operators + 1] = o
+  C.operator_start(o.op)
+  return o
+end
+
+function Rig:kill(o)
+  C.operator_free(o.op)
+  C.net_http_free(o.real)
+  o.op = nil
+end
+
+function Rig:run(ms) C.loop_sim_run_for(self.loop, ms) end
+
+function Rig:free()
+  for _, o in ipairs(self.operators) do if o.op then self:kill(o) end end
+  C.net_free(self.net)
+  C.apisim_free(self.api)
+  C.loop_sim_free(self.loop)
+end
+
+---How many requests since `from` match.
+function Rig:sent(pattern, who, from)
+  local n = 0
+  for i = from or 1, #self.requests do
+    local q = self.requests[i]
+    if (q.method .. " " .. q.url):find(pattern) and (not who or q.who == who) then n = n + 1 end
+  end
+  return n
+end
+
+local function page(o, path)
+  local tree = C.operator_debug(o.op, path)
+  if tree == nil then return nil end
+  local s = C.json_string(tree)
+  local text = ffi.string(s)
+  ffi.C.free(s)
+  C.json_free(tree)
+  return text
+end
+
+local function ready(o)
+  local why = ffi.new("const char *[1]")
+  local yes = C.operator_ready(o.op, why)
+  return yes, ffi.string(why[0])
+end
+
+local STATUS = kube.encode { phase = "Starting" }
+
+describe("operator", function()
+  local r
+  before_each(function() r = rig() end)
+  after_each(function() r:free() end)
+
+  it("reads everything, takes the lease, and carries out what its scripts decide", function()
+    local o = r:operator("one")
+    r:tikv("a", { status = STATUS })
+    r:run(5000)
+    assert.is_true(C.operator_leading(o.op))
+    assert.is_true(C.operator_synced(o.op))
+    assert.is_true(ready(o))
+    assert.equal("Starting", r:phase("a"))
+    assert.equal(1, C.metric_value(o.metrics, "tikv_operator_leader", ""))
+    assert.equal(1, C.metric_value(o.metrics, "tikv_operator_store_objects", 'kind="TiKV"'))
+    assert.equal(1, r:sent("PATCH .*/tikvs/a/status"))
+    r:run(600000)
+    assert.equal(1, r:sent("PATCH .*/tikvs/a/status")) -- quiet
+    assert.same({}, r.lost)
+  end)
+
+  it("Q5: no pass before every kind was read, and the end after two minutes", function()
+    r.refuse = function(q) return q.url:find("/pods", 1, true) end
+    local o = r:operator("one")
+    r:tikv("a", { status = STATUS })
+    r:run(110000)
+    assert.is_false(C.operator_synced(o.op))
+    local yes, why = ready(o)
+    assert.is_false(yes)
+    assert.truthy(why:find("pods", 1, true), why)
+    assert.is_nil(r:phase("a"))
+    assert.same({}, r.lost)
+    r:run(20000)
+    assert.equal(1, #r.lost)
+    assert.truthy(r.lost[1]:find("pods", 1, true))
+    assert.is_nil(r:phase("a"))
+  end)
+
+  it("R3: every first list is a quorum read, so a new process sees no older view than one acted on", function()
+    r:operator("one")
+    r:run(3000)
+    local lists = 0
+    for _, q in ipairs(r.requests) do
+      if q.url:find("sendInitialEvents=true", 1, true) or q.url:find("limit=", 1, true) then
+        lists = lists + 1
+        local rv = q.url:match("[?&]resourceVersion=([^&]*)")
+        assert.is_true(rv == nil or rv == "", q.url)
+      end
+    end
+    assert.is_true(lists >= 15)
+  end)
+
+  it("E5: a lost lease stops all writing and ends the process, before another may lead", function()
+    local o = r:operator("one")
+    r:tikv("a", { status = STATUS })
+    r:run(5000)
+    r.refuse = function(q) return q.url:find("/leases", 1, true) end
+    r:run(4000)
+    assert.same({}, r.lost)
+    r:run(7000)
+    assert.equal(1, #r.lost)
+    local n = #r.requests
+    r:tikv("b", { status = STATUS })
+    r:run(60000)
+    assert.is_nil(r:phase("b"))
+    assert.equal(0, r:sent("PATCH ", nil, n + 1))
+    assert.is_false(C.operator_leading(o.op))
+    assert.equal(0, C.metric_value(o.metrics, "tikv_operator_leader", ""))
+  end)
+
+  it("E5: nothing is sent that could outlive the lease", function()
+    r:operator("one")
+    r:run(5000)
+    r.refuse = function(q) return q.url:find("/leases", 1, true) end
+    r:run(5200) -- still held, but for less than a request may take
+    assert.same({}, r.lost)
+    local n = #r.requests
+    r:tikv("a", { status = STATUS })
+    r:run(1500)
+    assert.equal(0, r:sent("PATCH .*/tikvs/", nil, n + 1))
+    r.refuse = nil
+    r:run(3000) -- renewed in time: it goes on by itself
+    assert.equal("Starting", r:phase("a"))
+    assert.same({}, r.lost)
+  end)
+
+  it("a second operator waits, warm, and leads at once after a graceful stop", function()
+    local one = r:operator("one")
+    r:run(3000)
+    local two = r:operator("two")
+    r:tikv("a", { status = STATUS })
+    r:run(10000)
+    assert.is_false(C.operator_leading(two.op))
+    assert.is_true(ready(two))
+    assert.equal(0, r:sent("PATCH .*/tikvs/", "two"))
+    C.operator_stop(one.op, on_stopped, nil)
+    r:run(4000)
+    assert.equal(1, r.stopped)
+    assert.is_true(C.operator_leading(two.op))
+    r:tikv("b", { status = STATUS })
+    r:run(1000)
+    assert.equal("Starting", r:phase("b"))
+    assert.equal(1, r:sent("PATCH .*/tikvs/b", "two"))
+    assert.equal(0, r:sent("PATCH .*/tikvs/b", "one"))
+  end)
+
+  it("a crash sends nothing; a successor leads once the lease ran out", function()
+    local one = r:operator("one")
+    r:tikv("a", { status = STATUS })
+    r:run(5000)
+    local n = #r.requests
+    r:kill(one)
+    r:run(1000)
+    assert.equal(n, #r.requests)
+    local two = r:operator("two")
+    r:run(10000)
+    assert.is_false(C.operator_leading(two.op))
+    r:run(15000)
+    assert.is_true(C.operator_leading(two.op))
+  end)
+
+  it("in one namespace nodes are unknown, not absent", function()
+    local o = r:operator("one", { watch_ns = "ns" })
+    r:tikv("a", { needs = kube.encode { { as = "node", kind = "Node", name = "n1" } } })
+    r:run(5000)
+    assert.equal(0, r:sent("/nodes"))
+    assert.equal(0, r:sent("/api/v1/pods"))
+    assert.truthy(kube.at(page(o, "pass/TiKV/ns/a"), "world.unknown.node"):find("one namespace", 1, true))
+    assert.equal("true", kube.at(page(o, "pass/TiKV/ns/a"), "world.operator.namespaced"))
+  end)
+
+  it("reads a further kind once a pass asks for it, and looks again when it is there", function()
+    local o = r:operator("one")
+    r:run(3000)
+    assert.equal(0, r:sent("/jobs"))
+    r:tikv("a", { needs = kube.encode { { as = "jobs", kind = "Job" } } })
+    r:run(1000)
+    assert.is_true(r:sent("/jobs") > 0)
+    assert.equal("[]", kube.at(page(o, "pass/TiKV/ns/a"), "world.jobs"))
+  end)
+
+  it("never reads Secrets except the one of a TLS cluster", function()
+    r:operator("one")
+    r:tikv("a", { needs = kube.encode { { as = "s", kind = "Secret" } } })
+    r:run(10000)
+    assert.equal(0, r:sent("/secrets"))
+  end)
+
+  it("read-only: everything is read and decided, nothing written", function()
+    local o = r:operator("one", { no_lease = true, read_only = true })
+    r:tikv("a", { status = STATUS })
+    r:run(5000)
+    local dry = C.ctl_dry_run(C.operator_ctl(o.op), C.KIND_TIKV, "ns", "a", nil)
+    assert.is_true(dry ~= nil)
+    C.json_free(dry)
+    for _, q in ipairs(r.requests) do assert.equal("GET", q.method) end
+    assert.is_nil(r:phase("a"))
+  end)
+
+  describe("PD", function()
+    local CLUSTERS = "/apis/core.tikv.org/v1alpha1/namespaces/ns/clusters"
+    local function cluster(tls)
+      r:make(CLUSTERS, kube.encode { apiVersion = "core.tikv.org/v1alpha1", kind = "Cluster",
+        metadata = { name = "c", namespace = "ns" }, spec = tls and { tlsCluster = { enabled = true } } or {} })
+      local status, text = r:ask("PATCH", CLUSTERS .. "/c/status",
+        kube.encode { status = { pd = (tls and "https" or "http") .. "://basic-pd.ns:2379" } },
+        "application/merge-patch+json")
+      assert(status == 200, text)
+    end
+
+    it("is asked once a Cluster says where it is, and not after the Cluster is gone", function()
+      local o = r:operator("one")
+      r:run(3000)
+      assert.equal(0, #r.pd_requests)
+      cluster()
+      r:run(30000)
+      assert.is_true(#r.pd_requests > 0)
+      assert.truthy(page(o, "pd/ns/c"))
+      assert.is_nil(page(o, "pd/ns/d"))
+      r:ask("DELETE", CLUSTERS .. "/c")
+      r:run(1000)
+      local n = #r.pd_requests
+      r:run(60000)
+      assert.equal(n, #r.pd_requests)
+      assert.is_nil(page(o, "pd/ns/c"))
+    end)
+
+    it("with TLS is asked only when the certificates are here", function()
+      r:operator("one")
+      cluster(true)
+      r:run(30000)
+      assert.equal(0, #r.pd_requests)
+      assert.is_true(r:sent("/secrets/c%-cluster%-client%-secret") > 0)
+      r:make("/api/v1/namespaces/ns/secrets", kube.encode { apiVersion = "v1", kind = "Secret",
+        metadata = { name = "c-cluster-client-secret", namespace = "ns" },
+        data = { ["ca.crt"] = "Y2E=", ["tls.crt"] = "Y3J0", ["tls.key"] = "a2V5" } })
+      r:run(30000)
+      assert.is_true(#r.pd_requests > 0)
+    end)
+
+    it("down never stops a pass: it is unknown, with a reason", function()
+      local o = r:operator("one")
+      cluster()
+      r:tikv("a", { status = STATUS, needs = kube.encode { { as = "pd", pd = "c" }, { as = "no", pd = "d" } } })
+      r:run(20000)
+      assert.equal("Starting", r:phase("a"))
+      r:tikv("b", { needs = kube.encode { { as = "pd", pd = "c" }, { as = "no", pd = "d" } } })
+      r:run(1000)
+      local pass = page(o, "pass/TiKV/ns/b")
+      assert.equal("false", kube.at(pass, "world.pd.known"))
+      assert.truthy(kube.at(pass, "world.pd.reason"))
+      assert.equal("no PD yet", kube.at(pass, "world.no.reason"))
+    end)
+  end)
+
+  it("shows passes, queue and stores on its pages", function()
+    local o = r:operator("one")
+    r:tikv("a", { status = STATUS })
+    r:run(5000)
+    assert.truthy(page(o, "passes"):find("TiKV/ns/a", 1, true))
+    assert.equal("true", kube.at(page(o, "queue"), "leading"))
+    assert.equal("streaming", kube.at(page(o, "stores"), "[kind=Pod].state"))
+    assert.truthy(page(o, "scripts"))
+    assert.is_nil(page(o, "nonsense"))
+    assert.is_nil(page(o, "pass/TiKV/ns/none"))
+  end)
+
+  it("is healthy, also as a follower", function()
+    local one = r:operator("one")
+    r:run(3000)
+    local two = r:operator("two")
+    r:run(60000)
+    assert.is_true(C.operator_healthy(one.op, nil))
+    assert.is_true(C.operator_healthy(two.op, nil))
+  end)
+
+  it("two runs from the same seed send the same requests", function()
+    local function trace()
+      local one = rig()
+      one:operator("one")
+      for i = 1, 5 do one:tikv("kv" .. i, { status = STATUS }) end
+      one:run(30000)
+      local out = {}
+      for i, q in ipairs(one.requests) do out[i] = q.at .. " " .. q.method .. " " .. q.url end
+      one:free()
+      return table.concat(out, "\n")
+    end
+    assert.equal(trace(), trace())
+    current = r
+  end)
+end)

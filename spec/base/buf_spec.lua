@@ -97,6 +97,19 @@ describe("a text", function()
     assert.equal(4, tonumber(lib.text_cut(("\128"):rep(20), 20, 7)))
   end)
 
+  it("is quoted as valid JSON, with U+FFFD for what is no UTF-8", function()
+    local b = new()
+    for given, want in pairs {
+      [""] = "", ["a"] = "a", ['"\\'] = [[\"\\]], ["\1\n\31"] = [[\u0001\n\u001f]], ["é日😀"] = "é日😀",
+      ["a\255b"] = "a?b", ["\224\128\128"] = "???", ["\237\160\128"] = "???", ["\240\128\128\128"] = "????",
+      ["\244\144\128\128"] = "????", ["\195"] = "?", ["\240\159\152"] = "???", ["\193\191"] = "??",
+    } do
+      lib.buf_reset(b)
+      assert.equal(0, lib.text_quote(b, given, #given))
+      assert.equal('"' .. want:gsub("%?", "\239\191\189") .. '"', text(b))
+    end
+  end)
+
   it("writes integers of all sizes", function()
     local out = ffi.new("char[24]")
     for _, v in ipairs { 0LL, 7LL, -7LL, 1234567890LL, 9223372036854775807LL, -9223372036854775807LL - 1 } do

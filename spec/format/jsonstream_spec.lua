@@ -20,9 +20,10 @@ local function run(framing, text, cut, options)
   while at <= #text and rc == 0 do
     local n = math.min(cut(at), #text - at + 1)
     -- Its own memory, so that the address sanitizer sees a read past the piece.
-    local piece = ffi.new("char[?]", n)
+    local piece = ffi.cast("char *", ffi.C.malloc(n))
     ffi.copy(piece, text:sub(at, at + n - 1), n)
     rc = lib.jsonstream_feed(s, piece, n, e)
+    ffi.C.free(piece)
     at = at + n
   end
   local rest = ffi.new("char *[1]")

@@ -110,6 +110,6 @@ function M.random_text(random)
   return '"' .. table.concat(parts) .. '"'
 end
 
-ffi.cdef "void free(void *);"
+ffi.cdef "void *malloc(size_t); void free(void *);"
 
 return M

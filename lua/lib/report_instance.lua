@@ -12,17 +12,18 @@ local M = {}
 local FIGURES_LATER = 120 -- seconds that figures of people's interest may wait
 
 local function phase(w, i, id, pod_ready, lost)
-  local known = id ~= ""
+  -- a current revision is written when it was first ready: until then it starts, later it starts again
+  local served = (w.object.status or {}).currentRevision ~= nil
   if w.cluster and w.cluster.paused and not w.deleting then return "Paused" end
   if lost == "Tombstone" then return "Removed" end
   if w.deleting then return "Leaving" end
   if lifecycle.suspended(w) then return w.pod and "Restarting" or "Suspended" end
-  if not w.pod then return known and "Restarting" or "Pending" end
+  if not w.pod then return served and "Restarting" or "Pending" end
   if not pod_ready then
     if lost == "Down" then return "Lost" end
-    return known and "Restarting" or "Starting"
+    return served and "Restarting" or "Starting"
   end
-  if not known then return "Starting" end
+  if id == "" then return "Starting" end
   return lifecycle.my_pod(w, i) and "Serving" or "Pending"
 end
 

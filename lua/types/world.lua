@@ -3,7 +3,7 @@
 
 ---@class world
 ---@field now number seconds since 1970
----@field clock {year: integer, month: integer, day: integer, hour: integer, minute: integer, second: integer, weekday: integer}
+---@field clock table<string, integer> year, month, day, hour, minute, second, weekday (0 is Sunday)
 ---@field kind string
 ---@field object table the object of the pass
 ---@field deleting boolean

@@ -9,8 +9,9 @@ Mini.__index = Mini
 ---@param scripts {needs: function, run: function}? another way to run them, a cage for example
 function M.new(scripts)
   return setmetatable({ scripts = scripts or pass, objects = {}, rv = 100, now = 1000000, uids = 0,
-    writes = {}, status_writes = {}, pd = { known = false, reason = "PD has not answered yet" }, next_store = 1, stores = {}, members = {},
-    pods_ready = true, log = {} }, Mini)
+    writes = {}, status_writes = {},
+    next_store = 1, stores = {}, members = {},
+    pd = { known = false, reason = "PD has not answered yet" }, pods_ready = true, log = {} }, Mini)
 end
 
 local function key(kind, name) return kind .. "/" .. name end

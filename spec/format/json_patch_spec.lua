@@ -97,6 +97,8 @@ describe("a JSON patch", function()
       assert.equal(target, left)
     end
     assert.equal("invalid", (select(3, patched(target, '{"op":"remove","path":"/a"}'))))
+    -- With the element gone its place is its neighbour's: the move must be refused before.
+    assert.equal("invalid", (select(3, patched("[{},{}]", '[{"op":"move","from":"/0","path":"/0/x"}]'))))
   end)
 
   it("can not blow up a tree by copying it into itself", function()

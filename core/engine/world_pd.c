@@ -27,6 +27,9 @@ put_lent(cJSON *out, const char *key, const cJSON *node)
 		json_put(out, key, lend(node));
 }
 
+/* Polls come every ten seconds: three missed ones are too many, whatever the reason. */
+#define FRESH_SECONDS 30
+
 static const char *
 why_unknown(const struct world_need *n, const struct pdview *v, int64_t age)
 {
@@ -36,7 +39,7 @@ why_unknown(const struct world_need *n, const struct pdview *v, int64_t age)
 		return trouble;
 	if (!pdview_snapshot(v))
 		return "PD has not answered yet";
-	if (n->fresh > 0 && (age < 0 || (double)age > n->fresh * 1000))
+	if (age < 0 || (double)age > (n->fresh > 0 ? n->fresh : FRESH_SECONDS) * 1000)
 		return "the last answer of PD is too old";
 	return NULL;
 }

@@ -278,19 +278,20 @@ describe("ctl", function()
 
     local delete = { action = "delete", kind = "Pod", name = "foreign", uid = "u", rv = "5", why = "spec" }
 
-    it("R4: nothing is destroyed before the owner was read from the API server", function()
-      r:put(C.KIND_POD, "p", { rv = 50, uid = "up", owners = { { apiVersion = "core.tikv.org/v1alpha1", kind = "TiKV",
-        name = "a", uid = "uid-a", controller = true } } })
-      r:put(C.KIND_TIKV, "a", { notes = { plan = wait { actions = { { action = "delete", kind = "Pod", name = "p",
-        uid = "up", rv = "50", why = "spec" } } } } })
+    it("R4: nothing is made before the owner was read from the API server, nor from a stale owner", function()
+      local cm = { apiVersion = "v1", kind = "ConfigMap", metadata = { name = "m", namespace = "ns",
+        ownerReferences = { { apiVersion = "core.tikv.org/v1alpha1", kind = "TiKV", name = "a", uid = "uid-a",
+          controller = true } } }, data = { x = "y" } }
+      r:put(C.KIND_TIKV, "a", { notes = { plan = wait { actions = { { action = "apply", object = cm } } } } })
       r.w:run(0)
       local q = r:open()[1]
-      if not q then -- refused by the guard already: nothing was sent either
-        assert.equal("retry", r:last(KEY, "outcome") and "retry")
-        return
-      end
       assert.equal("GET", q.method)
-      assert.truthy(q.path:find("/tikvs/a", 1, true))
+      assert.truthy(q.path:find("/tikvs/a$"))
+      q:reply(200, kube.encode { metadata = { name = "a", namespace = "ns", uid = "another",
+        resourceVersion = "900" } })
+      r.w:run(0)
+      for _, sent in ipairs(r.w.requests) do assert.is_nil(sent.path:find("/configmaps", 1, true)) end
+      assert.equal(1, r:count("TiKV", "conflict"))
     end)
 
     it("a refusal is told to the next pass, 15 s later, and as an Event", function()

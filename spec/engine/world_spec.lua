@@ -25,8 +25,8 @@ local function object(kind, meta, rest)
 end
 
 local function meta(name, rv, more)
-  return ('"name":"%s","namespace":"ns","uid":"uid-%s","resourceVersion":"%s"%s'):format(name, name, rv or "1",
-    more and "," .. more or "")
+  return ('"name":"%s","namespace":"ns","uid":"uid-%s","resourceVersion":"%s"%s'):format(name, name,
+    rv or "1", more and "," .. more or "")
 end
 
 local function obj(kind, json)
@@ -36,8 +36,10 @@ local function obj(kind, json)
   return o
 end
 
-local OWNED = '"ownerReferences":[{"apiVersion":"core.tikv.org/v1alpha1","kind":"TiKV","name":"a","uid":"uid-a",' ..
-  '"controller":true}]'
+local OWNED = '"ownerReferences":[{"apiVersion":"core.tikv.org/v1alpha1","kind":"TiKV","name":"a",' ..
+  '"uid":"uid-a","controller":true}]'
+
+local RUNNING = '"status":{"phase":"Running"}'
 
 describe("world", function()
   local w, stores, src, callbacks, clock, now, self, trouble
@@ -62,8 +64,12 @@ describe("world", function()
     clock.wall_ms = callback("int64_t (*)(void *)", function() return now end)
     src = ffi.new("struct world_sources")
     src.clock = clock
-    src.store = callback("struct store *(*)(void *, enum kind)", function(_, k) return stores[tonumber(k)] end)
-    src.trouble = callback("const char *(*)(void *, enum kind)", function(_, k) return trouble[tonumber(k)] or "" end)
+    src.store = callback("struct store *(*)(void *, enum kind)", function(_, k)
+      return stores[tonumber(k)]
+    end)
+    src.trouble = callback("const char *(*)(void *, enum kind)", function(_, k)
+      return trouble[tonumber(k)] or ""
+    end)
     w = C.world_new(src)
     local json = object(C.KIND_TIKV, meta("a"), '"spec":{"cluster":{"name":"c"}}')
     self = obj(C.KIND_TIKV, json)
@@ -116,10 +122,11 @@ describe("world", function()
 
   it("gives rows by owner, sorted, with the fields asked for", function()
     local pods = store(C.KIND_POD)
-    C.store_put(pods, obj(C.KIND_POD, object(C.KIND_POD, meta("z", 2, OWNED), '"status":{"phase":"Running"}')))
+    C.store_put(pods, obj(C.KIND_POD, object(C.KIND_POD, meta("z", 2, OWNED), RUNNING)))
     C.store_put(pods, obj(C.KIND_POD, object(C.KIND_POD, meta("b", 3, OWNED))))
     C.store_put(pods, obj(C.KIND_POD, object(C.KIND_POD, meta("other", 4))))
-    local t = build [==[[{"as":"pods","kind":"Pod","owner":"uid-a","fields":{"name":"metadata.name","phase":"status.phase"}}]]==]
+    local t = build [==[[{"as":"pods","kind":"Pod","owner":"uid-a",
+      "fields":{"name":"metadata.name","phase":"status.phase"}}]]==]
     assert.equal('[{"name":"b"},{"name":"z","phase":"Running"}]', at(t, "pods"))
   end)
 
@@ -128,7 +135,8 @@ describe("world", function()
     local label = '"labels":{"core.tikv.org/group":"g"}'
     C.store_put(pods, obj(C.KIND_POD, object(C.KIND_POD, meta("b", 3, label))))
     C.store_put(pods, obj(C.KIND_POD, (object(C.KIND_POD, meta("c", 3, label)):gsub('"ns"', '"elsewhere"'))))
-    local t = build [==[[{"as":"pods","kind":"Pod","label":["core.tikv.org/group","g"],"fields":{"n":"metadata.name"}}]]==]
+    local t = build [==[[{"as":"pods","kind":"Pod","label":["core.tikv.org/group","g"],
+      "fields":{"n":"metadata.name"}}]]==]
     assert.equal('[{"n":"b"}]', at(t, "pods"))
   end)
 
@@ -148,7 +156,8 @@ describe("world", function()
   it("gives one whole object by name, absent when there is none or its uid is another", function()
     local nodes = store(C.KIND_NODE)
     C.store_put(nodes, obj(C.KIND_NODE, object(C.KIND_NODE, '"name":"n1","uid":"x","resourceVersion":"5"')))
-    local t = build [==[[{"as":"yes","kind":"Node","name":"n1","uid":"x"},{"as":"no","kind":"Node","name":"n1","uid":"y"},
+    local t = build [==[[{"as":"yes","kind":"Node","name":"n1","uid":"x"},
+      {"as":"no","kind":"Node","name":"n1","uid":"y"},
       {"as":"gone","kind":"Node","name":"n2"}]]==]
     assert.equal('"x"', at(t, "yes.metadata.uid"))
     assert.is_nil(at(t, "no"))
@@ -161,11 +170,13 @@ describe("world", function()
     store(C.KIND_CLAIM)
     C.store_set_synced(stores[tonumber(C.KIND_CLAIM)], false)
     trouble[tonumber(C.KIND_CLAIM)] = "403: may not list"
-    local t = build [==[[{"as":"nodes","kind":"Node"},{"as":"pods","kind":"Pod"},{"as":"claims","kind":"PersistentVolumeClaim"}]]==]
+    local t = build [==[[{"as":"nodes","kind":"Node"},{"as":"pods","kind":"Pod"},
+      {"as":"claims","kind":"PersistentVolumeClaim"}]]==]
     assert.is_nil(at(t, "nodes"))
     assert.is_nil(at(t, "pods"))
     assert.is_nil(at(t, "claims"))
-    assert.equal('{"nodes":"not watched","pods":"not synced yet","claims":"403: may not list"}', at(t, "unknown"))
+    assert.equal('{"nodes":"not watched","pods":"not synced yet","claims":"403: may not list"}',
+      at(t, "unknown"))
   end)
 
   it("carries the age of every source", function()
@@ -231,7 +242,7 @@ describe("world", function()
     end)
 
     it("when an object begins or ceases to match, though the row stays the same", function()
-      local o = ffi.gc(obj(C.KIND_POD, object(C.KIND_POD, meta("p", 1), '"status":{"phase":"Running"}')), C.obj_unref)
+      local o = ffi.gc(obj(C.KIND_POD, object(C.KIND_POD, meta("p", 1), RUNNING)), C.obj_unref)
       assert.same({ "TiKV/ns/a" }, interested(o, pod(2, "Running")))
       assert.same({ "TiKV/ns/a" }, interested(pod(2, "Running"), o))
     end)
@@ -289,12 +300,14 @@ describe("world", function()
     store(C.KIND_POD)
     for i = 1, 1000 do
       build(('[{"as":"p","kind":"Pod","name":"p%d","fields":{"x":"status.phase"}},' ..
-        '{"as":"mine","kind":"TiKV","cluster":"c","fields":{"n":"metadata.name"}}]'):format(i), nil, "TiKV/ns/" .. i)
+        '{"as":"mine","kind":"TiKV","cluster":"c","fields":{"n":"metadata.name"}}]'):format(i), nil,
+        "TiKV/ns/" .. i)
     end
     local p = ffi.gc(obj(C.KIND_POD, object(C.KIND_POD, meta("p77"))), C.obj_unref)
     assert.same({ "TiKV/ns/77" }, interested(nil, p))
     for i = 1, 1000, 2 do C.world_forget(w, "TiKV/ns/" .. i) end
-    local kv = ffi.gc(obj(C.KIND_TIKV, object(C.KIND_TIKV, meta("x"), '"spec":{"cluster":{"name":"c"}}')), C.obj_unref)
+    local kv = object(C.KIND_TIKV, meta("x"), '"spec":{"cluster":{"name":"c"}}')
+    kv = ffi.gc(obj(C.KIND_TIKV, kv), C.obj_unref)
     assert.equal(500, #interested(nil, kv))
     assert.same({}, interested(nil, p))
   end)

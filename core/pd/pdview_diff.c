@@ -161,8 +161,7 @@ pdview_build(struct pdview *v, struct round *r)
 	json_put_str(out, "version", v->version);
 	if (v->start >= 0)
 		json_put_int(r->leader, "start", v->start);
-	json_put(out, "leader", r->leader);
-	r->leader = NULL;
+	json_put(out, "leader", json_clone(r->leader));
 	if (v->revision >= 0)
 		json_put_int(out, "etcd_revision", v->revision);
 	json_put(out, "members", build_members(v, r));

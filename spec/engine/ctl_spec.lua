@@ -280,6 +280,7 @@ describe("ctl", function()
 
     it("R4: nothing is made before the owner was read from the API server, nor from a stale owner", function()
       local cm = { apiVersion = "v1", kind = "ConfigMap", metadata = { name = "m", namespace = "ns",
+        labels = { ["app.kubernetes.io/managed-by"] = "tikv-operator", ["core.tikv.org/cluster"] = "c" },
         ownerReferences = { { apiVersion = "core.tikv.org/v1alpha1", kind = "TiKV", name = "a", uid = "uid-a",
           controller = true } } }, data = { x = "y" } }
       r:put(C.KIND_TIKV, "a", { notes = { plan = wait { actions = { { action = "apply", object = cm } } } } })

@@ -178,13 +178,12 @@ end
 ---Apply `want` unless `live` has it already. The hash of what was applied last tells removals that
 ---a comparison of fields can not see.
 function M.ensure(p, live, want)
-  local hash_now = hash.safe(json.encode(want, true))
+  local digest = hash.safe(json.encode(want, true))
   want.metadata.annotations = want.metadata.annotations or {}
-  want.metadata.annotations[M.annotation.applied] = hash_now
+  want.metadata.annotations[M.annotation.applied] = digest
   if live then
     if live.metadata.deletionTimestamp then return false end
-    local known = (live.metadata.annotations or {})[M.annotation.applied]
-    if known == hash_now and M.covers(live, want) then return false end
+    if M.covers(live, want) then return false end
     want.metadata.uid = live.metadata.uid
   end
   p:apply(want)

@@ -65,8 +65,10 @@ function M.wanted_labels(w, i)
   return out
 end
 
----Step: PD knows where the store stands, and follows when the node's labels change.
+---Step: PD knows where the store stands, and follows when the node's labels change. A store is ours
+---to change in PD only once its id is recorded.
 function M.labels(w, p, i, found)
+  if (i.object.status or {}).id ~= found.id then return end
   local lacks, want = false, M.wanted_labels(w, i)
   for k, v in pairs(want) do
     if (found.labels or {})[k] ~= v then lacks = true end

@@ -233,7 +233,7 @@ token_read(const char *token, int64_t *rv, char **last_key)
 static void
 too_large(struct call *c, const char *rv)
 {
-	fail(c, 504, "Timeout", "Too large resource version: %s, current: %lld", rv,
+	fail(c, 504, "Timeout", "Timeout: Too large resource version: %s, current: %lld", rv,
 		(long long)c->a->rv);
 	fail_cause(c, "", "ResourceVersionTooLarge", "Too large resource version");
 	json_put_int(fail_details(c), "retryAfterSeconds", 1);

@@ -301,11 +301,6 @@ check_options(struct call *c, const char *rv, bool send)
 			"%sresourceVersionMatch: Forbidden: sendInitialEvents requires setting "
 			"resourceVersionMatch to NotOlderThan",
 			what);
-	if (send && !param_true(c, "allowWatchBookmarks"))
-		return fail(c, 422, "Invalid",
-			"%sallowWatchBookmarks: Forbidden: sendInitialEvents is forbidden unless "
-			"allowWatchBookmarks is true",
-			what);
 	if (!send && *how && !*param_get(c, "sendInitialEvents"))
 		return fail(c, 422, "Invalid",
 			"%sresourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for "
@@ -336,7 +331,7 @@ watch_begin(struct call *c)
 	w->at = strtoll(rv, NULL, 10);
 	bool none = !*rv || !strcmp(rv, "0");
 	w->initial = send || (none && strcmp(param_get(c, "sendInitialEvents"), "false"));
-	w->want_end = send;
+	w->want_end = send && param_true(c, "allowWatchBookmarks");
 	if (!w->initial && none)
 		w->at = a->rv;
 	w->bookmarks = param_true(c, "allowWatchBookmarks");

@@ -16,6 +16,21 @@ meta_of(cJSON *object)
 	return m;
 }
 
+/* As the typed metadata of a real server prints: empty lists and maps are left out. */
+static void
+tidy_meta(cJSON *object)
+{
+	static const char *const names[] = { "labels", "annotations", "finalizers",
+		"ownerReferences" };
+	cJSON *m = meta_of(object);
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		const cJSON *v = json_get(m, names[i]);
+		if (v && !v->child)
+			json_drop(m, names[i]);
+	}
+}
+
 static bool
 is_custom_definition(const struct res *res)
 {
@@ -212,8 +227,7 @@ create_object(struct call *c, cJSON *own, bool apply, struct ver **out)
 		random_name(c, m);
 	char *name = xstrdup(json_str(m, "name", ""));
 	if (*json_str(m, "resourceVersion", "") && !apply) {
-		fail(c, 500, "InternalError",
-			"resourceVersion should not be set on objects to be created");
+		fail(c, 500, NULL, "resourceVersion should not be set on objects to be created");
 		goto end;
 	}
 	if (check_namespace(c, name))
@@ -244,6 +258,7 @@ create_object(struct call *c, cJSON *own, bool apply, struct ver **out)
 		json_drop(object, "status");
 	if (!apply)
 		json_drop(m, "managedFields");
+	tidy_meta(object);
 	rules_default(c, object, NULL);
 	if (is_custom_definition(res) && crd_prepare(c, object))
 		goto end;
@@ -334,13 +349,22 @@ check_versions(struct call *c, const cJSON *old, const cJSON *now)
 	const char *uid = json_str(now, "metadata.uid", ""),
 		   *is = json_str(old, "metadata.uid", "");
 
-	if (*uid && strcmp(uid, is)) {
+	if (*uid && strcmp(uid, is) && !strcmp(c->r->method, "PUT")) {
 		char *why = xasprintf(
 			"Precondition failed: UID in precondition: %s, UID in object meta: %s", uid,
 			is);
 		fail_conflict(c, why);
 		free(why);
 		return -1;
+	}
+	/* A patch of a custom object's status does not look at its metadata, not even at its uid.
+	 */
+	if (*uid && strcmp(uid, is) && !(c->res->custom && !strcmp(c->sub, "status"))) {
+		cJSON *causes = json_array();
+		for (int i = 0; i < 2; i++)
+			cause_add(causes, "metadata.uid", "FieldValueInvalid",
+				"Invalid value: \"%s\": field is immutable", uid);
+		return fail_invalid(c, c->name, causes);
 	}
 	if (*rv && strcmp(rv, "0") && strcmp(rv, json_str(old, "metadata.resourceVersion", "")))
 		return fail_modified(c);
@@ -367,6 +391,7 @@ update_object(struct call *c, struct ver *old_ver, cJSON *own_now, bool apply, s
 		goto end;
 	keep_rest(c, old, &now);
 	json_put_str(meta_of(now), "uid", json_str(old, "metadata.uid", ""));
+	tidy_meta(now);
 	rules_default(c, now, old);
 	if (is_custom_definition(c->res) && !*c->sub && crd_prepare(c, now))
 		goto end;
@@ -483,6 +508,23 @@ needs_version(const struct res *res)
 	       !strcmp(res->kind, "PodDisruptionBudget");
 }
 
+static void
+fail_unversioned(struct call *c)
+{
+	static const char text[] = "Invalid value: 0: must be specified for an update";
+	char title[256];
+
+	res_title(c->res, title, sizeof(title));
+	fail(c, 422, "Invalid", "%s \"%s\" is invalid: metadata.resourceVersion: %s", title,
+		c->name, text);
+	cJSON *d = fail_details(c);
+	json_put_str(d, "name", c->name);
+	if (*c->res->group)
+		json_put_str(d, "group", c->res->group);
+	json_put_str(d, "kind", c->res->plural);
+	fail_cause(c, "metadata.resourceVersion", "FieldValueInvalid", text);
+}
+
 void
 write_update(struct call *c)
 {
@@ -501,11 +543,8 @@ write_update(struct call *c)
 		return;
 	}
 	if (!*json_str(body, "metadata.resourceVersion", "") && needs_version(c->res)) {
-		cJSON *causes = json_array();
-		cause_add(causes, "metadata.resourceVersion", "FieldValueInvalid",
-			"Invalid value: 0: must be specified for an update");
 		json_free(body);
-		fail_invalid(c, c->name, causes);
+		fail_unversioned(c);
 		return;
 	}
 	if (!update_object(c, old, body, false, &v))

@@ -298,11 +298,9 @@ clash_who(struct clash *cl)
 	const char *sub = json_str(cl->entry, "subresource", NULL);
 	bool update = !strcmp(json_str(cl->entry, "operation", ""), "Update");
 
-	snprintf(cl->who, sizeof(cl->who), "\"%s\"%s%s%s%s%s%s%s",
-		json_str(cl->entry, "manager", ""), sub ? " with subresource \"" : "",
-		sub ? sub : "", sub ? "\"" : "", update ? " using " : "",
-		update ? json_str(cl->entry, "apiVersion", "") : "", update ? " at " : "",
-		update ? json_str(cl->entry, "time", "") : "");
+	snprintf(cl->who, sizeof(cl->who), "\"%s\"%s%s%s%s%s", json_str(cl->entry, "manager", ""),
+		sub ? " with subresource \"" : "", sub ? sub : "", sub ? "\"" : "",
+		update ? " using " : "", update ? json_str(cl->entry, "apiVersion", "") : "");
 }
 
 /* Fields that change and that others own: -1 with the conflict, or taken over when forced. */
@@ -421,7 +419,7 @@ check_config(struct call *c, struct ver *old, const cJSON *config)
 	bool bad = c->res->custom && undeclared(schema, config, &path, true);
 	if (bad) {
 		snprintf(api, sizeof(api), "%s/%s", c->res->group, c->res->version);
-		fail(c, 500, "InternalError",
+		fail(c, 500, NULL,
 			"failed to create typed patch object (%s%s%s; %s, Kind=%s): %s: field not "
 			"declared in schema",
 			c->ns, *c->ns ? "/" : "", name, api, c->res->kind, path.at);

@@ -58,6 +58,18 @@ describe("Founding", function()
     end)
   end
 
+  it("looks at every claim of the cluster until it is over, then at its own only", function()
+    local pdgroup = require "controllers.pdgroup"
+    local function label(bootstrapped)
+      local g = things.group("PDGroup", "basic", 3, { bootstrapped = bootstrapped })
+      for _, item in ipairs(pdgroup.needs(g)) do
+        if item.as == "claims" then return item.label[1] end
+      end
+    end
+    assert.equal("core.tikv.org/cluster", label(nil))
+    assert.equal("core.tikv.org/group", label(true))
+  end)
+
   it("is not needed by disks that are members: all of them come back at once", function()
     local claims = {}
     for n = 0, 1 do

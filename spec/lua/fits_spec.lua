@@ -1,7 +1,9 @@
 require("support.caged").open()
+local core = require "support.core"
 local format = require "support.format"
 local mini = require "support.mini"
 local schema = require "lib.schema"
+local pass = require "lib.pass"
 local things = require "support.manifests"
 
 local FILES = { Cluster = "clusters", PDGroup = "pdgroups", PD = "pds", TiKVGroup = "tikvgroups", TiKV = "tikvs" }
@@ -60,5 +62,31 @@ describe("What controllers write", function()
     m:get("TiKVGroup", "basic").spec.template.spec.version = "v9.0.0"
     m:get("TiKVGroup", "basic").spec.replicas = 1
     m:settle()
+  end)
+
+  it("is a plan that the engine's strict decoder takes", function()
+    local C, ffi = core.load("engine/plan.h", "format/json.h"), core.ffi
+    local taken = 0
+    local m = mini.new {
+      needs = pass.needs,
+      run = function(w)
+        local out = pass.run(w)
+        local e, text = ffi.new("struct err"), json.encode(out)
+        local tree = C.json_parse(text, #text, e)
+        local plan = C.plan_decode(tree, "ns", e)
+        assert(plan ~= nil, ffi.string(e.msg))
+        taken = taken + plan.actions
+        C.plan_free(plan)
+        return out
+      end,
+    }
+    things.basic(m, 3, 3, { persistentVolumeClaimRetentionPolicy = { whenDeleted = "Delete" } })
+    m:settle()
+    m:put(things.group("TiKVGroup", "basic", 5))
+    m:put(things.cluster("basic", { suspendAction = { suspendCompute = true } }))
+    m:settle()
+    m:delete("Cluster", "basic")
+    m:settle()
+    assert.is_true(taken > 60, taken)
   end)
 end)

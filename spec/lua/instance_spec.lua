@@ -204,6 +204,14 @@ describe("An instance", function()
     assert.same({}, out.actions)
   end)
 
+  it("changes nothing while its Cluster is paused, though its pod is gone", function()
+    local out = settled("TiKV", function(w)
+      w.cluster.paused, w.pod = true, nil
+    end)
+    assert.equal("Paused", out.status.phase)
+    assert.same({}, out.actions)
+  end)
+
   it("writes figures only when they matter: from zero, or moved by a fifth", function()
     local out = settled("TiKV", function(w)
       w.object.status.leaders = 100

@@ -2,6 +2,7 @@ require("support.caged").open()
 local budget = require "lib.budget"
 local conditions = require "lib.conditions"
 local diagnosis = require "lib.diagnosis"
+local plan = require "lib.plan"
 local report = require "lib.report_cluster"
 local services = require "lib.services"
 local things = require "support.manifests"
@@ -108,6 +109,15 @@ describe("A service", function()
     assert.equal("g-pd-peer", s.metadata.name)
     assert.equal("None", s.spec.clusterIP)
     assert.is_true(s.spec.publishNotReadyAddresses)
+  end)
+
+  it("of somebody else's is left alone and named", function()
+    local g, p = things.group("PDGroup", "g", 3), plan.new()
+    g.metadata.uid = "mine"
+    local theirs = { metadata = { uid = "s", ownerReferences = { { uid = "theirs", controller = true } } } }
+    local v = services.sync({ object = g, peer_service = theirs }, p)
+    assert.equal("ForeignObject", v.reason)
+    assert.same({}, p.actions)
   end)
 
   it("of clients is what the group says", function()

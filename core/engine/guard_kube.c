@@ -96,16 +96,16 @@ only(const cJSON *object, const char *const *names)
 }
 
 static int
-group_features_only(const struct ask *q, struct err *e)
+one_field_only(const struct ask *q, const char *field, struct err *e)
 {
 	static const char *const top[] = { "apiVersion", "kind", "metadata", "spec", NULL };
 	static const char *const meta[] = { "name", "namespace", "uid", "resourceVersion", NULL };
-	static const char *const spec[] = { "features", NULL };
+	const char *const spec[] = { field, NULL };
 	const cJSON *o = q->a->object;
 
 	if (q->a->creates || !only(o, top) || !only(json_get(o, "metadata"), meta) ||
 		!only(json_get(o, "spec"), spec))
-		return guard_no(e, G3, "a Cluster writes only spec.features of %s %s", kind_name(q),
+		return guard_no(e, G3, "a plan writes only spec.%s of %s %s", field, kind_name(q),
 			q->a->name);
 	return 0;
 }
@@ -218,7 +218,9 @@ applied_is_ours(const struct ask *q, struct err *e)
 	const char *uid = q->s->object->uid;
 
 	if (group_of_cluster(q))
-		return group_features_only(q, e);
+		return one_field_only(q, "features", e);
+	if (q->a->of == KIND_PDGROUP && same(q->a->uid, uid))
+		return one_field_only(q, "bootstrapped", e);
 	if (!may_apply(q->a->of))
 		return guard_no(e, G3, "not ours: a plan never writes a %s", kind_name(q));
 	if (q->a->of == KIND_CLAIM && refs != NULL)

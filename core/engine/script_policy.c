@@ -225,7 +225,8 @@ policy_ask(void *arg, const char *name, const cJSON *value, cJSON **answer, stru
 		said = ask_one(s, p, s->refs[i], question, list, e);
 		if (said == NULL)
 			goto fail;
-		row = json_put_str(json_object(), "policy", s->refs[i]);
+		row = json_object();
+		json_put_str(row, "policy", s->refs[i]);
 		if (json_get(said, "answer") != NULL) {
 			json_put(row, "answer", json_clone(json_get(said, "answer")));
 			json_put_str(row, "reason", json_str(said, "reason", NULL));

@@ -1,0 +1,372 @@
+--- exec: actions in order, each asked about right before it leaves; the first failure stops them.
+local S = require "spec.engine.guard_support"
+local core = require "support.core"
+local ffi = core.ffi
+local C, kube, pd = S.C, S.kube, S.pd
+
+local OWN = "core.tikv.org/"
+
+local results = {}
+local on_done = ffi.cast("exec_done_fn *", function(arg, r)
+  local n = tonumber(ffi.cast("uintptr_t", arg))
+  local was = results[n]
+  results[n] = { calls = (was and was.calls or 0) + 1, done = r.done, failed = r.failed, msg = ffi.string(r.err.msg),
+    code = tonumber(r.err.code), refused = r.refused, status_written = r.status_written, status_failed = r.status_failed }
+end)
+
+describe("exec", function()
+  local r, x, api, ev, expect, n
+
+  local function start(over)
+    r = S.rig(over or { no_pd = true })
+    api = r.w:api()
+    ev = C.events_new(api, "tikv-operator", "spec", r.w.log, r.w.metrics)
+    expect = C.expect_new()
+    C.expect_stores(expect, S.store_of, nil)
+    x = C.exec_new(ffi.new("struct exec_conf", { loop = kube.loop, api = api, events = ev, guard = r.guard,
+      expect = expect, log = r.w.log, metrics = r.w.metrics, pdview = S.view_of, http = kube.http }))
+    n = #results + 1
+    results[n] = { calls = 0 }
+  end
+  after_each(function()
+    C.exec_free(x)
+    C.expect_free(expect)
+    C.events_free(ev)
+    C.api_free(api)
+    r:free()
+  end)
+
+  local function run(subject, actions, more, status)
+    local plan = S.plan(actions, more)
+    local h = C.exec_start(x, "TiKV/ns/basic-0", subject, plan, status or false, on_done,
+      ffi.cast("void *", ffi.cast("uintptr_t", n)))
+    assert.equal(0, results[n].calls)
+    r.w:run(1)
+    return h
+  end
+
+  local function result()
+    r.w:run(1)
+    assert.equal(1, results[n].calls)
+    return results[n]
+  end
+
+  local function config(uid)
+    return { action = "apply", object = { apiVersion = "v1", kind = "ConfigMap", metadata = { name = "basic-tikv-0",
+      namespace = "ns", uid = uid, labels = S.labels("tikv", "basic-0"), ownerReferences = S.owner("TiKV", "basic-0") } } }
+  end
+
+  local function live(kind, name)
+    local k = S.kind_of(kind)
+    return ffi.string(C.store_get(r.stores[k], "ns", name).text)
+  end
+
+  --- What the API server answers to a write: the object with a uid and a newer version.
+  local function written(q, uid)
+    local text = q.body:gsub('"metadata":{', '"metadata":{"resourceVersion":"900",' ..
+      (q.body:find('"uid":"' .. uid .. '"', 1, true) and "" or '"uid":"' .. uid .. '",'), 1)
+    q:reply(200, text)
+  end
+
+  it("creates by apply without force, after reading the owner from a quorum (R4, A3)", function()
+    start()
+    local s = r:tikv(0)
+    run(s, { config() })
+    local q = r.w:request()
+    assert.equal("GET", q.method)
+    assert.truthy(q.path:find("/tikvs/basic-0", 1, true), q.path)
+    assert.is_nil(q.query.resourceVersion)
+    q:reply(200, live("TiKV", "basic-0"))
+    q = r.w:request()
+    assert.equal("PATCH", q.method)
+    assert.truthy(q.path:find("/configmaps/basic-tikv-0", 1, true), q.path)
+    assert.truthy(q.query.force == nil or q.query.force == "false")
+    written(q, "new")
+    local got = result()
+    assert.equal(1, got.done)
+    assert.equal(-1, got.failed)
+    assert.is_true(C.expect_holds(expect, "TiKV/ns/basic-0"))
+  end)
+
+  it("updates by apply with uid and force, without reading the owner", function()
+    start()
+    local s = r:tikv(0)
+    r:put("ConfigMap", "basic-tikv-0", { owners = S.owner("TiKV", "basic-0") })
+    run(s, { config "uid-ConfigMap-basic-tikv-0" })
+    local q = r.w:request()
+    assert.equal("PATCH", q.method)
+    assert.equal("true", q.query.force)
+    assert.equal("uid-ConfigMap-basic-tikv-0", kube.at(q.body, "metadata.uid"))
+    written(q, "uid-ConfigMap-basic-tikv-0")
+    assert.equal(1, result().done)
+  end)
+
+  for what, change in pairs {
+    ["another uid"] = { '"uid":"uid%-TiKV%-basic%-0"', '"uid":"another"' },
+    ["another generation"] = { '"generation":1', '"generation":2' },
+    ["an older version than ours"] = { '"resourceVersion":"%d+"', '"resourceVersion":"1"' },
+    ["a deletion"] = { '"generation":1', '"generation":1,"deletionTimestamp":"2026-01-01T00:00:00Z"' },
+  } do
+    it("stops when the quorum shows the owner with " .. what .. " (R4)", function()
+      start()
+      local s = r:tikv(0)
+      run(s, { config() }, { status = { phase = "Pending" } }, true)
+      r.w:request():reply(200, (live("TiKV", "basic-0"):gsub(change[1], change[2])))
+      local got = result()
+      assert.equal(0, got.failed)
+      assert.equal(tonumber(C.ERR_CONFLICT), got.code)
+      assert.is_false(got.status_written)
+      assert.equal(1, #r.w.requests)
+    end)
+  end
+
+  it("reads the owner once a run", function()
+    start()
+    local s = r:tikv(0)
+    r:tikv(0, { ready = false })
+    run(s, { S.delete("Pod", "basic-tikv-0", 30), config() })
+    r.w:request():reply(200, live("TiKV", "basic-0"))
+    r.w:request():reply(200, live("Pod", "basic-tikv-0"))
+    r.w:run(1)
+    assert.equal("PATCH", r.w:request().method)
+  end)
+
+  it("deletes with both preconditions and a grace period (R5)", function()
+    start()
+    local s = r:tikv(0, { ready = false })
+    run(s, { S.delete("Pod", "basic-tikv-0", 30) })
+    r.w:request():reply(200, live("TiKV", "basic-0"))
+    local q = r.w:request()
+    assert.equal("DELETE", q.method)
+    assert.equal("uid-Pod-basic-tikv-0", kube.at(q.body, "preconditions.uid"))
+    assert.equal("101", kube.at(q.body, "preconditions.resourceVersion"))
+    assert.equal("30", kube.at(q.body, "gracePeriodSeconds"))
+    q:reply(200, live("Pod", "basic-tikv-0"))
+    assert.equal(1, result().done)
+    assert.is_true(C.expect_holds(expect, "TiKV/ns/basic-0"))
+  end)
+
+  it("stops at the first failure and still writes the status", function()
+    start()
+    local s = r:tikv(0)
+    run(s, { S.patch("Pod", "basic-tikv-0", { labels = { a = "b" } }), S.patch("Pod", "basic-tikv-0") },
+      { status = { phase = "Serving" } }, true)
+    local q = r.w:request()
+    assert.equal("uid-Pod-basic-tikv-0", kube.at(q.body, "metadata.uid"))
+    assert.equal("101", kube.at(q.body, "metadata.resourceVersion"))
+    assert.equal("b", kube.at(q.body, "metadata.labels.a"))
+    q:status(409, "Conflict", "changed")
+    q = r.w:request()
+    assert.truthy(q.path:find("/tikvs/basic-0/status", 1, true), q.path)
+    assert.equal("Serving", kube.at(q.body, "status.phase"))
+    assert.equal("uid-TiKV-basic-0", kube.at(q.body, "metadata.uid"))
+    q:reply(200, live("TiKV", "basic-0"))
+    local got = result()
+    assert.equal(0, got.failed)
+    assert.equal(0, got.done)
+    assert.equal(tonumber(C.ERR_CONFLICT), got.code)
+    assert.is_true(got.status_written)
+  end)
+
+  it("sends nothing that the guard refuses, and says who refused", function()
+    start()
+    local s = r:tikv(0)
+    run(s, { S.delete("TiKV", "basic-0") })
+    local got = result()
+    assert.is_true(got.refused)
+    assert.truthy(got.msg:find("^G3: "), got.msg)
+    assert.equal(0, #r.w.requests)
+  end)
+
+  it("writes nothing at all, status neither, when the lease is lost", function()
+    start { no_pd = true, lease = 0 }
+    local s = r:tikv(0)
+    run(s, { config() }, { status = { phase = "Serving" } }, true)
+    local got = result()
+    assert.is_true(got.status_failed)
+    assert.equal(0, #r.w.requests)
+  end)
+
+  it("asks the guard again when the owner has been read: time has passed (G1)", function()
+    start()
+    local s = r:tikv(0)
+    run(s, { config() })
+    r.lease = 10
+    r.w:request():reply(200, live("TiKV", "basic-0"))
+    assert.truthy(result().msg:find("^G1: "))
+    assert.equal(1, #r.w.requests)
+  end)
+
+  it("removes labels by null and finalizers by the live list", function()
+    start()
+    r:put("TiKV", "basic-0", { spec = { cluster = { name = "basic" } }, finalizers = { "a.io/b", OWN .. "finalizer" },
+      deleting = true })
+    local s = r:subject("TiKV", "basic-0")
+    local a = S.patch("TiKV", "basic-0", { remove_finalizers = { OWN .. "finalizer" }, remove_labels = { "x" } })
+    a.rv = tostring(r.rv)
+    run(s, { a }, { status = { phase = "Removed" } }, true)
+    r.w:request():reply(200, live("TiKV", "basic-0"))
+    r.w:request():reply(200, live("TiKV", "basic-0"))
+    local q = r.w:request()
+    assert.equal('["a.io/b"]', kube.at(q.body, "metadata.finalizers"))
+    assert.equal("null", kube.at(q.body, "metadata.labels.x"))
+    q:reply(200, live("TiKV", "basic-0"))
+    assert.equal(1, result().done)
+    assert.equal(3, #r.w.requests) -- no status for an object that may be gone
+  end)
+
+  it("marks once", function()
+    start()
+    local s = r:tikv(0)
+    local rv = tostring(r.rv - 1)
+    local mark = { action = "mark", kind = "Pod", name = "basic-tikv-0", uid = "uid-Pod-basic-tikv-0", rv = rv, key = "x/at" }
+    run(s, { mark })
+    r.w:request():reply(200, live("Pod", "basic-tikv-0"))
+    local q = r.w:request()
+    assert.equal("2026-01-01T00:00:00Z", kube.at(q.body, "metadata.annotations.x/at"))
+    q:reply(200, live("Pod", "basic-tikv-0"))
+    assert.equal(1, result().done)
+    n = n + 1
+    results[n] = { calls = 0 }
+    run(s, { mark })
+    r.w:request():reply(200, (live("Pod", "basic-tikv-0"):gsub('"metadata":{', '"metadata":{"annotations":{"x/at":"then"},', 1)))
+    assert.equal(1, result().done)
+    assert.equal(3, #r.w.requests)
+  end)
+
+  it("looks whether a claim is really absent before it makes one", function()
+    start()
+    local s = r:tikv(0)
+    r:gone("PersistentVolumeClaim", "data-basic-tikv-0")
+    local claim = { action = "apply", object = { apiVersion = "v1", kind = "PersistentVolumeClaim", metadata = {
+      name = "data-basic-tikv-0", namespace = "ns", labels = S.labels("tikv", "basic-0"),
+      annotations = { [OWN .. "owner-uid"] = "uid-TiKV-basic-0" } }, spec = {} } }
+    run(s, { claim })
+    r.w:request():reply(200, live("TiKV", "basic-0"))
+    local q = r.w:request()
+    assert.equal("GET", q.method)
+    q:reply(200, { apiVersion = "v1", kind = "PersistentVolumeClaim", metadata = { name = "data-basic-tikv-0" } })
+    assert.equal(tonumber(C.ERR_CONFLICT), result().code)
+  end)
+
+  it("opens the breaker when what was made belongs to somebody else (G9)", function()
+    start()
+    local s = r:tikv(0)
+    run(s, { config() })
+    r.w:request():reply(200, live("TiKV", "basic-0"))
+    r.w:request():reply(200, { apiVersion = "v1", kind = "ConfigMap", metadata = { name = "basic-tikv-0",
+      namespace = "ns", uid = "u", resourceVersion = "900", ownerReferences = S.owner("TiKV", "basic-9") } })
+    assert.equal(0, result().failed)
+    assert.truthy(ffi.string(C.guard_breaker(r.guard, "ns", "basic")) ~= "")
+  end)
+
+  it("tells events and goes on", function()
+    start()
+    local s = r:tikv(0)
+    run(s, { { action = "event", type = "Warning", reason = "Lost", message = "gone" } })
+    r.w:run(10)
+    assert.equal(1, result().done)
+    assert.equal("Lost", kube.at(r.w:last().body, "reason"))
+    assert.equal("basic-0", kube.at(r.w:last().body, "involvedObject.name"))
+  end)
+
+  it("is silent after a cancel and when it is freed", function()
+    start()
+    local s = r:tikv(0)
+    C.exec_cancel(x, run(s, { config() }))
+    assert.equal(0, C.exec_active(x))
+    run(s, { config() })
+    assert.equal(1, C.exec_active(x))
+    assert.equal(0, results[n].calls)
+  end)
+
+  -- ---- PD ----
+
+  local function pd_run(subject, action)
+    local plan = S.plan { action }
+    r.pd.log = {}
+    r.owner = live("TiKV", "basic-1")
+    C.exec_start(x, "TiKV/ns/basic-1", subject, plan, false, on_done, ffi.cast("void *", ffi.cast("uintptr_t", n)))
+    local reply = r.pd.reply
+    r.pd.reply = function(self, q)
+      if q.url:find("//k8s", 1, true) then return q:reply(200, r.owner) end
+      return reply(self, q)
+    end
+    pd.serve(r.w, r.pd, 50)
+    assert.equal(1, results[n].calls)
+    return results[n], table.concat(r.pd.log, "; ")
+  end
+
+  for name, case in pairs {
+    offline = { { action = "pd_offline", store_id = "1", expect = "Serving" }, "DELETE /pd/api/v1/store/1" },
+    evict = { { action = "pd_evict_leaders", store_id = "1" }, "POST /pd/api/v1/schedulers", '{"name":"evict-leader-scheduler","store_id":1}' },
+    restore = { { action = "pd_restore_leaders", store_id = "1" }, "DELETE /pd/api/v1/schedulers/evict-leader-scheduler-1" },
+    transfer = { { action = "pd_transfer_leader", member = "basic-pd-1" }, "POST /pd/api/v1/leader/transfer/basic-pd-1" },
+    labels = { { action = "pd_labels", store_id = "1", labels = { zone = "z" } }, "POST /pd/api/v1/store/1/label", '{"zone":"z"}' },
+    config = { { action = "pd_config", items = { ["replication.max-replicas"] = 5 } }, "POST /pd/api/v1/config", '{"replication.max-replicas":5}' },
+  } do
+    it("checks PD at its leader, then writes there: " .. name .. " (G8)", function()
+      start {}
+      local s = r:tikv(1, { id = "1" })
+      local sent
+      r.pd.override[case[2]:match "(/pd.*)$"] = function(q)
+        if q.method ~= "GET" then sent = q end
+        return 200, '"ok"'
+      end
+      local got, log = pd_run(s, case[1])
+      assert.equal(-1, got.failed, got.msg)
+      assert.truthy(log:find("GET /pd/api/v1/members; POST /v3/maintenance/status; " .. case[2], 1, true), log)
+      assert.equal("basic-pd-0", sent.url:match("^http://([^.:/]+)"))
+      if case[3] then assert.equal(case[3], sent.body) end
+    end)
+  end
+
+  it("writes nothing when the leader says another cluster id, and opens the breaker (G8)", function()
+    start {}
+    local s = r:tikv(1, { id = "1" })
+    r.pd.cluster_id = "42"
+    local got, log = pd_run(s, { action = "pd_evict_leaders", store_id = "1" })
+    assert.is_true(got.refused)
+    assert.truthy(got.msg:find("^G8: "), got.msg)
+    assert.falsy(log:find("POST /pd/api/v1/schedulers", 1, true), log)
+    assert.truthy(ffi.string(C.guard_breaker(r.guard, "ns", "basic")) ~= "")
+  end)
+
+  it("writes nothing when the etcd revision went back (G8)", function()
+    start {}
+    local s = r:tikv(1, { id = "1" })
+    r.pd.revision = 50
+    local got = pd_run(s, { action = "pd_evict_leaders", store_id = "1" })
+    assert.truthy(got.msg:find("revision went back", 1, true), got.msg)
+  end)
+
+  it("polls PD at once after a write", function()
+    start {}
+    local s = r:tikv(1, { id = "1" })
+    local _, log = pd_run(s, { action = "pd_evict_leaders", store_id = "1" })
+    pd.serve(r.w, r.pd, 200)
+    log = table.concat(r.pd.log, "; ")
+    assert.truthy(log:find("POST /pd/api/v1/schedulers; GET /pd/api/v1/stores", 1, true), log)
+  end)
+
+  it("takes a 404 for done only when an eviction is taken back", function()
+    start {}
+    local s = r:tikv(1, { id = "1" })
+    r.pd.override["/pd/api/v1/schedulers/evict-leader-scheduler-1"] = { 404, "null" }
+    assert.equal(-1, pd_run(s, { action = "pd_restore_leaders", store_id = "1" }).failed)
+    n = n + 1
+    results[n] = { calls = 0 }
+    r.pd.override["/pd/api/v1/store/1"] = { 404, '"[PD:core:ErrStoreNotFound]store 1 not found"' }
+    assert.equal(0, pd_run(s, { action = "pd_offline", store_id = "1", expect = "Up" }).failed)
+  end)
+
+  it("refuses to evict from a store whose id PD would round", function()
+    start { pd = { store_count = 0 } }
+    r.pd:add_store("9007199254740993")
+    C.pdview_poll_now(r.view)
+    pd.serve(r.w, r.pd, 100)
+    local s = r:tikv(1, { id = "9007199254740993" })
+    local got = pd_run(s, { action = "pd_evict_leaders", store_id = "9007199254740993" })
+    assert.equal(tonumber(C.ERR_UNSUPPORTED), got.code)
+  end)
+end)

@@ -86,8 +86,10 @@ plan_all(struct planning *p, const char *only, bool json)
 				else if (!json)
 					print_plan(title, dry);
 			}
-			if (dry != NULL)
-				json_add(all, json_put(dry, "object", cJSON_CreateString(title)));
+			if (dry != NULL) {
+				json_put_str(dry, "object", title);
+				json_add(all, dry);
+			}
 			free(title);
 		}
 		json_free(list);

@@ -216,11 +216,15 @@ tree_json(const struct tree *t, const char *cluster)
 				for (size_t m = 0; m < n; m++)
 					json_add(list, json_clone(member[m]));
 				free(member);
-				cJSON *row = json_put(json_object(), "group", json_clone(g));
-				json_add(groups, json_put(row, "instances", list));
+				cJSON *row = json_object();
+				json_put(row, "group", json_clone(g));
+				json_put(row, "instances", list);
+				json_add(groups, row);
 			}
-		json_add(all, json_put(json_put(json_object(), "cluster", json_clone(c)), "groups",
-				      groups));
+		cJSON *row = json_object();
+		json_put(row, "cluster", json_clone(c));
+		json_put(row, "groups", groups);
+		json_add(all, row);
 	}
 	return all;
 }

@@ -317,6 +317,8 @@ push_request(lua_State *L, const struct net_in *in)
 	}
 	push_query(L, in->query);
 	lua_setfield(L, -2, "query");
+	lua_pushstring(L, in->query ? in->query : "");
+	lua_setfield(L, -2, "raw_query");
 	if (in->body_len) {
 		actors_push_text(L, in->body, in->body_len);
 		lua_setfield(L, -2, "body");

@@ -42,7 +42,8 @@ on_ask(void *arg, const char *name, const cJSON *value, cJSON **answer, struct e
 		}
 		map_put(a->regex, pattern, re);
 	}
-	*answer = json_put_bool(json_object(), "match", regexec(re, text, 0, NULL, 0) == 0);
+	*answer = json_object();
+	json_put_bool(*answer, "match", regexec(re, text, 0, NULL, 0) == 0);
 	return 0;
 }
 

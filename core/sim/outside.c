@@ -119,7 +119,8 @@ outside_init(struct outside *w, const struct outside_conf *c, struct err *e)
 	const char *const *who = c->attached ? attached : all;
 	size_t n = c->attached ? sizeof attached / sizeof *attached : sizeof all / sizeof *all;
 	for (size_t i = 0; i < n && r == 0; i++) {
-		cJSON *conf = json_put_int(json_object(), "count", c->nodes);
+		cJSON *conf = json_object();
+		json_put_int(conf, "count", c->nodes);
 		r = actors_start(w->actors, who[i], conf, e);
 		json_free(conf);
 	}

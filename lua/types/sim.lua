@@ -69,7 +69,8 @@ function sim.uuid() end
 ---@field method string
 ---@field host string host with port, as in the URL
 ---@field path string
----@field query table<string, string> decoded
+---@field query table<string, string> decoded; the last one wins when a name comes twice
+---@field raw_query string as it came, without '?'
 ---@field body table|string|nil decoded JSON when it is JSON
 ---@field content_type string
 

@@ -1,7 +1,7 @@
 local core = require "support.core"
 local kube = require "kube.support"
 local ffi = core.ffi
-local C = core.load("format/yaml.h", "sim/loop_sim.h", "sim/apisim.h", "sim/net.h", "engine/operator.h")
+local C = core.load("format/yaml.h", "sim/loop_sim.h", "sim/apisim.h", "sim/net.h", "engine/operator_priv.h")
 pcall(ffi.cdef, "void *malloc(size_t); char *strdup(const char *);")
 
 local PASS = [[
@@ -10,6 +10,7 @@ local function notes(o) return o.metadata.annotations or {} end
 function M.check() return true end
 function M.needs(o) return json.decode(notes(o).needs or "[]") end
 function M.run(w)
+  if notes(w.object).fail then error(notes(w.object).fail) end
   local status = json.decode(notes(w.object).status or "{}")
   return { actions = json.array {}, verdict = { kind = "wait", step = "s", reason = "R", message = "m" },
     status = status, pd_busy = notes(w.object).busy and true or nil }
@@ -250,12 +251,15 @@ describe("operator", function()
     assert.equal(0, C.metric_value(o.metrics, "tikv_operator_leader", ""))
   end)
 
-  it("E5: nothing is sent that could outlive the lease", function()
-    r:operator("one")
+  it("E5 E10: nothing is sent that could outlive the lease", function()
+    local o = r:operator("one")
     r:run(5000)
+    assert.is_true(C.operator_may_write(o.op))
     r.refuse = function(q) return q.url:find("/leases", 1, true) end
     r:run(5200) -- still held, but for less than a request may take
     assert.same({}, r.lost)
+    assert.is_true(C.operator_leading(o.op))
+    assert.is_false(C.operator_may_write(o.op))
     local n = #r.requests
     r:tikv("a", { status = STATUS })
     r:run(1500)
@@ -331,6 +335,7 @@ describe("operator", function()
   it("read-only: everything is read and decided, nothing written", function()
     local o = r:operator("one", { no_lease = true, read_only = true })
     r:tikv("a", { status = STATUS })
+    r:tikv("bad", { fail = "boom" }) -- not even an Event
     r:run(5000)
     local dry = C.ctl_dry_run(C.operator_ctl(o.op), C.KIND_TIKV, "ns", "a", nil)
     assert.is_true(dry ~= nil)

@@ -261,11 +261,11 @@ look(struct script *s, struct err *e)
 
 	if (rc == 0) {
 		sources_hash(&src, name);
-		if (strcmp(name, s->tried) == 0 && s->active.vm != NULL) {
+		bool runs = s->active.vm != NULL && strcmp(name, s->active.name) == 0;
+		if (runs || (s->active.vm != NULL && strcmp(name, s->tried) == 0)) {
 			sources_fini(&src);
-			return strcmp(name, s->active.name) == 0
-				       ? 0
-				       : err_set(e, ERR_EXISTS, "tried already");
+			memcpy(s->tried, name, sizeof name);
+			return runs ? 0 : err_set(e, ERR_EXISTS, "tried already");
 		}
 		memcpy(s->tried, name, sizeof name);
 		sources_put(&src, "engine.known", "(engine)", known_module, strlen(known_module));

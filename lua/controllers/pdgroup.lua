@@ -8,7 +8,7 @@ local scaling = require "lib.scaling"
 
 local C = {
   name = "pdgroup", api = 1, kind = "PDGroup", owns = { "PD", "Service", "ControllerRevision" },
-  essential = { "rows", "claims", "revisions" },
+  essential = { "rows", "claims", "revisions", "siblings" },
   steps = { "delete", "cluster", "paused", "finalizer", "services", "revision", "suspended", "grow", "founded",
     "in_place", "settle" },
 }
@@ -41,6 +41,8 @@ function C.founded(w, p)
   p:apply { apiVersion = kube.API, kind = o.kind,
     metadata = { name = o.metadata.name, namespace = o.metadata.namespace, uid = o.metadata.uid },
     spec = { bootstrapped = true } }
+  -- the object is another one after this: what else there is to do is decided anew
+  return p:wait("Founding", "PD is founded, cluster id %s", w.pd.cluster_id)
 end
 
 function C.in_place(w, p)

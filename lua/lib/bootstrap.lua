@@ -16,6 +16,15 @@ function M.forbidden(w)
   if w.object.spec.bootstrapped then return "spec.bootstrapped is true" end
 end
 
+---Another PDGroup of the cluster that founds, or comes before this one: two would be two clusters.
+---@return string? name
+function M.other_founder(w)
+  local me = w.object.metadata.name
+  for _, g in ipairs(w.siblings or {}) do
+    if g.name ~= me and (g.founding or not g.deleting and not g.bootstrapped and g.name < me) then return g.name end
+  end
+end
+
 local function peer_url(w, ordinal)
   local o = w.object
   local server = o.spec.template.spec.server
@@ -108,6 +117,8 @@ function M.next(w, list, wanted)
   if back[1] then return { create = back } end
   local why = M.forbidden(w)
   if not recorded and not why and have == 0 then
+    local other = M.other_founder(w)
+    if other then return nil, "FoundingElsewhere", ("PDGroup %s founds PD, this one joins it"):format(other) end
     local numbers = ordinals.free(use, wanted)
     return { create = numbers, founding = true, found = M.compose(w, numbers) }
   end

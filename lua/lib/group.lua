@@ -22,9 +22,10 @@ function M.needs(group, claims, stores, wake)
     { as = "pd", pd = cluster, stores = stores, wake = json.array(wake), fresh = 30 },
   }
   for _, s in ipairs(services.needs(group)) do out[#out + 1] = s end
-  if group.metadata.deletionTimestamp then
+  if component == "pd" or group.metadata.deletionTimestamp then
     out[#out + 1] = { as = "siblings", kind = group.kind, cluster = cluster,
-      fields = { name = "metadata.name", deleting = "metadata.deletionTimestamp" } }
+      fields = { name = "metadata.name", deleting = "metadata.deletionTimestamp",
+        founding = kube.path_annotation(kube.annotation.initial_cluster), bootstrapped = "spec.bootstrapped" } }
   end
   return out
 end

@@ -22,7 +22,7 @@
 ---@field node {name: string, labels: table<string, string>}? of an instance with a recorded node
 ---@field pdgroups table[]? of a Cluster
 ---@field tikvgroups table[]? of a Cluster
----@field siblings table[]? groups of the same kind, while a group is being deleted
+---@field siblings table[]? groups of the same kind and Cluster: of a PDGroup, and while a group is being deleted
 
 ---@class world.cluster fields of the Cluster that groups and instances look at
 ---@field name string

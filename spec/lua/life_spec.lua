@@ -266,6 +266,21 @@ describe("A cluster in the toy world", function()
     assert.equal("", names(m, "PD"))
   end)
 
+  it("founds once, by the first of two groups made together; the other joins (G5)", function()
+    things.basic(m, 1, 1)
+    local second = things.group("PDGroup", "also", 2)
+    second.spec.cluster.name = "basic"
+    m:put(second)
+    m:settle()
+    assert.equal("also-0 also-1 basic-0", names(m, "PD"))
+    local founding = 0
+    for _, o in ipairs(m:list("PDGroup")) do
+      if (o.metadata.annotations or {})["core.tikv.org/initial-cluster"] then founding = founding + 1 end
+    end
+    assert.equal(1, founding)
+    assert.equal("3/3", m:get("Cluster", "basic").status.pdReady)
+  end)
+
   it("holds a deleted store of a living Cluster, keeps serving it, and adds another (W-02)", function()
     up(1, 3)
     m:delete("TiKV", "basic-1")

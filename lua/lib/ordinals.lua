@@ -43,12 +43,12 @@ function M.use(w)
     end
   end
   if component == "tikv" and w.pd then
+    local number = "^" .. group:gsub("%p", "%%%0") .. "%-tikv%-(%d+)$"
     local suffix = "." .. kube.peer_service(group, component) .. "." .. o.metadata.namespace
     for _, s in ipairs(w.pd.stores or {}) do
       local key = kube.address_key(s.address or "")
       if text.ends(key, suffix) then
-        local n = key:sub(1, #key - #suffix):match("^" .. group:gsub("%p", "%%%0") .. "%-tikv%-(%d+)$")
-        n = tonumber(n)
+        local n = tonumber(key:sub(1, #key - #suffix):match(number))
         -- one that lives says more than a tombstone of the same address (W-46)
         if n and (out.store[n] == nil or out.store[n] == "Tombstone") then out.store[n] = s.state end
       end

@@ -9,8 +9,8 @@ local status = require "lib.status"
 
 local M = {}
 
-local HELD = { FoundingForbidden = true, FoundingElsewhere = true, PolicyDenied = true, PolicyError = true, PDUnknown = true,
-  PDNoLeader = true, PDHistoryChanged = true, ClusterMissing = true, ForeignObject = true,
+local HELD = { FoundingForbidden = true, FoundingElsewhere = true, PolicyDenied = true, PolicyError = true,
+  PDUnknown = true, PDNoLeader = true, PDHistoryChanged = true, ClusterMissing = true, ForeignObject = true,
   MembersNotHealthy = true, NotSynced = true }
 local NEW = { Pending = true, Founding = true, Creating = true }
 

@@ -431,6 +431,34 @@ describe("ctl", function()
     end) -- freed by after_each; the sanitizer and the fake transport watch
   end)
 
+  it("asks the policies of the Cluster first, then of the group, then its own, each once", function()
+    r = support.rig()
+    local function refs(...)
+      local out = {}
+      for i, name in ipairs { ... } do out[i] = { name = name } end
+      return out
+    end
+    r:put(C.KIND_CLUSTER, "c", { spec = { policyRefs = refs("one", "two") } })
+    r:put(C.KIND_TIKVGROUP, "g", { spec = { cluster = { name = "c" }, policyRefs = refs("two", "three") } })
+    r:put(C.KIND_TIKV, "a", { owners = { { apiVersion = "core.tikv.org/v1alpha1", kind = "TiKVGroup", name = "g",
+      uid = "uid-g", controller = true } } })
+    local function asked(kind, name)
+      local o = C.store_get(r.stores[tonumber(kind)], "ns", name)
+      local tree = C.obj_tree(o)
+      local list, out, i = C.ctl_policies(r.ctl, o, tree), {}, 0
+      while list[i] ~= nil do
+        out[i + 1] = kube.ffi.string(list[i])
+        i = i + 1
+      end
+      C.ctl_policies_free(list)
+      C.json_free(tree)
+      return out
+    end
+    assert.same({ "ns/one", "ns/two" }, asked(C.KIND_CLUSTER, "c"))
+    assert.same({ "ns/one", "ns/two", "ns/three" }, asked(C.KIND_TIKVGROUP, "g"))
+    assert.same({ "ns/one", "ns/two", "ns/three" }, asked(C.KIND_TIKV, "a"))
+  end)
+
   it("a dry run shows world, plan and what the guard would say, and sends nothing", function()
     r = support.rig()
     r.may = false

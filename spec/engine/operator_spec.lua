@@ -179,6 +179,7 @@ local function ready(o)
   return yes, ffi.string(why[0])
 end
 
+local PLURAL = { Cluster = "clusters", PDGroup = "pdgroups", TiKVGroup = "tikvgroups" }
 local STATUS = kube.encode { phase = "Starting" }
 
 describe("operator", function()
@@ -398,6 +399,78 @@ describe("operator", function()
       assert.truthy(kube.at(pass, "world.pd.reason"))
       assert.equal("no PD yet", kube.at(pass, "world.no.reason"))
     end)
+  end)
+
+  describe("sources", function()
+    local CONFIGMAPS = "/api/v1/namespaces/ns/configmaps"
+    local function policy(name, text)
+      r:make(CONFIGMAPS, kube.encode { apiVersion = "v1", kind = "ConfigMap", data = { ["p.lua"] = text },
+        metadata = { name = name, namespace = "ns", labels = { ["tikv.org/policy"] = "" } } })
+    end
+    local function note(name, key)
+      local _, text = r:ask("GET", CONFIGMAPS .. "/" .. name)
+      return kube.at(text, "metadata.annotations.tikv\\.org/" .. key)
+    end
+
+    it("a policy that does not compile is told so on its ConfigMap, with the line, once", function()
+      r:operator("one")
+      r:run(3000)
+      policy("bad", "local P = {}\nthis is no Lua\nreturn P")
+      r:run(5000)
+      assert.equal("rejected", note("bad", "state"))
+      assert.truthy(note("bad", "reason"):find(":2:", 1, true), note("bad", "reason"))
+      local n = #r.requests
+      r:run(60000)
+      assert.equal(0, r:sent("/configmaps/bad", nil, n + 1))
+    end)
+
+    it("nothing is written on it by an operator that does not lead, but once it leads", function()
+      local one = r:operator("one")
+      r:run(3000)
+      local two = r:operator("two")
+      r:run(3000)
+      C.operator_stop(one.op, on_stopped, nil)
+      policy("bad", "this is no Lua")
+      r:run(30000)
+      assert.is_true(C.operator_leading(two.op))
+      assert.equal("rejected", note("bad", "state"))
+      assert.equal(0, r:sent("PATCH .*/configmaps/bad", "one"))
+      assert.equal(1, r:sent("PATCH .*/configmaps/bad", "two"))
+    end)
+  end)
+
+  it("with the shipped scripts makes the objects of a cluster, each once, and is quiet then", function()
+    local nothing = ffi.cast("void *", nil)
+    r:operator("one", { lua_dir = ffi.cast("const char *", nothing), read_dir = nothing, in_child = nothing })
+    for _, file in ipairs { "examples/basic/cluster.yaml" } do
+      local f = assert(io.open(file))
+      local text = f:read("*a")
+      f:close()
+      local list = C.yaml_parse(file, text, #text, nil, nil)
+      local s = C.json_string(list)
+      local json = ffi.string(s)
+      ffi.C.free(s)
+      C.json_free(list)
+      for n = 0, 9 do
+        local o = kube.at(json, "[" .. n .. "]")
+        local plural = o and PLURAL[kube.at(o, "kind")]
+        if plural then r:make("/apis/core.tikv.org/v1alpha1/namespaces/default/" .. plural, o) end
+      end
+    end
+    r:run(120000)
+    for _, pod in ipairs { "pd-0", "pd-1", "pd-2", "tikv-0", "tikv-1", "tikv-2" } do
+      assert.equal(200, (r:ask("GET", "/api/v1/namespaces/default/pods/basic-" .. pod)), pod)
+      local name = "basic%-" .. pod:gsub("%-", "%%-")
+      assert.equal(1, r:sent("PATCH .*/pods/" .. name))
+      assert.equal(1, r:sent("PATCH .*/configmaps/" .. name))
+      assert.equal(1, r:sent("PATCH .*/persistentvolumeclaims/data%-" .. name))
+    end
+    local n = #r.requests
+    r:run(120000)
+    for i = n + 1, #r.requests do
+      local q = r.requests[i]
+      assert.is_true(q.method == "GET" or q.url:find("/leases/", 1, true) ~= nil, q.method .. " " .. q.url)
+    end
   end)
 
   it("shows passes, queue and stores on its pages", function()

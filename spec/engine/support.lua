@@ -4,7 +4,7 @@ local kube = require "kube.support"
 local core = require "support.core"
 local ffi = core.ffi
 
-local C = core.load("engine/ctl.h", "engine/record.h")
+local C = core.load("engine/ctl_priv.h", "engine/record.h")
 local M = { C = C, kube = kube }
 
 local PASS = [[

@@ -253,6 +253,27 @@ describe("a store", function()
     assert.is_true(lib.store_get(s, "other", "a") == nil)
   end)
 
+  it("finds each of hundreds of owners while objects come and go", function()
+    local there = {}
+    local function check()
+      for i = 1, 300 do
+        assert.equal(there[i] and "ns/o" .. i or "", k.found(s, lib.STORE_OWNER, "owner-" .. i))
+      end
+    end
+    for round = 1, 6 do
+      for i = round, 300, 1 + round % 3 do
+        if there[i] then
+          lib.store_remove(s, "ns/o" .. i, nil)
+          there[i] = nil
+        else
+          put(s, "o" .. i, round, { metadata = { ownerReferences = { { uid = "owner-" .. i } } } })
+          there[i] = true
+        end
+      end
+      check()
+    end
+  end)
+
   it("ends with the same indexes however the same objects came", function()
     local groups = { "g0", "g1", "g2" }
     local function of(i)

@@ -165,7 +165,7 @@ expire(struct apisim_call *w)
 		watch_end(w, 0);
 }
 
-/* Existing objects as ADDED. */
+/* What was there when the watch was asked for, as ADDED. */
 static bool
 send_initial(struct apisim_call *w)
 {
@@ -174,10 +174,12 @@ send_initial(struct apisim_call *w)
 	bool on = true;
 
 	w->initial = false;
-	live_at(w->res, 0, &all, &n);
+	if (live_at(w->res, w->at, &all, &n)) {
+		w->at = w->a->rv; /* history was cut since the request: a later moment will do */
+		live_at(w->res, 0, &all, &n);
+	}
 	for (size_t i = 0; i < n; i++)
 		ver_ref(all[i]);
-	w->at = w->a->rv;
 	for (size_t i = 0; i < n; i++) {
 		if (on && match_ver(&w->match, all[i]))
 			on = send_ver(w, "ADDED", all[i], all[i]->rv);
@@ -332,7 +334,7 @@ watch_begin(struct call *c)
 	bool none = !*rv || !strcmp(rv, "0");
 	w->initial = send || (none && strcmp(param_get(c, "sendInitialEvents"), "false"));
 	w->want_end = send && param_true(c, "allowWatchBookmarks");
-	if (!w->initial && none)
+	if (w->initial || none)
 		w->at = a->rv;
 	w->bookmarks = param_true(c, "allowWatchBookmarks");
 	w->on_chunk = c->r->on_chunk;

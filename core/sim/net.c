@@ -26,6 +26,11 @@ net_free(struct net *n)
 		r->leave = NULL;
 		req_detach(r);
 	}
+	while (n->scripts) {
+		struct script *s = n->scripts;
+		n->scripts = s->next;
+		free(s);
+	}
 	while (n->servers) {
 		struct server *s = n->servers;
 		n->servers = s->next;
@@ -134,9 +139,31 @@ net_judge(struct http_req *r, enum net_point_kind kind, size_t len)
 		.status = r->head.status,
 		.len = len };
 
+	for (struct script **at = &r->net->scripts; *at; at = &(*at)->next) {
+		struct script *s = *at;
+		if (s->at != kind || (s->seq && s->seq != r->seq))
+			continue;
+		struct net_verdict v = s->verdict;
+		*at = s->next;
+		free(s);
+		return v;
+	}
 	if (!r->net->conf.fault)
 		return (struct net_verdict){ .fault = NET_PASS };
 	return r->net->conf.fault(r->net->conf.arg, &p);
+}
+
+void
+net_script(struct net *n, enum net_point_kind at, uint64_t seq, const struct net_verdict *v)
+{
+	struct script **end = &n->scripts, *s = xcalloc(1, sizeof(*s));
+
+	while (*end)
+		end = &(*end)->next;
+	s->at = at;
+	s->seq = seq;
+	s->verdict = *v;
+	*end = s;
 }
 
 /* A whole answer on its way: head, body, end. */

@@ -88,6 +88,9 @@ struct http *net_http_new(struct net *n, const char *who);
 void net_http_free(struct http *h);
 size_t net_in_flight(const struct net *n);
 uint64_t net_requests(const struct net *n);
+/* What happens at the next point of that kind (of request seq; 0: of any), before the callback is
+ * asked. Once; any number may wait. */
+void net_script(struct net *n, enum net_point_kind at, uint64_t seq, const struct net_verdict *v);
 /* Break every stream of a client (NULL: of all) now, with ERR_UNAVAILABLE. */
 void net_cut_streams(struct net *n, const char *who);
 /* Ask a virtual host at once, without latency and faults; false when nobody serves it. */

@@ -30,7 +30,15 @@ struct server {
 	void *arg;
 };
 
+struct script {
+	struct script *next;
+	enum net_point_kind at;
+	uint64_t seq;
+	struct net_verdict verdict;
+};
+
 struct net {
+	struct script *scripts; /* oldest first */
 	struct net_conf conf;
 	struct server *servers, *servers_end;
 	struct http_req *first; /* all requests */

@@ -1,3 +1,4 @@
+-- luacheck: no max line length
 --- cases: what a Kubernetes API server does, as far as the operator, the simulator or kubectl rely on it.
 --
 -- One table for both sides: spec/conformance/apisim_spec.lua runs it in process; a runner for a real

@@ -8,9 +8,11 @@ local function send(method, path, body, content_type, accept)
   local f = assert(io.open(file, "w"))
   f:write(body or "")
   f:close()
-  local pipe = assert(io.popen(("env -u LD_PRELOAD curl -sk -m 20 -X %s -H 'Authorization: Bearer %s' -H 'Content-Type: %s' " ..
-    "-H 'Accept: %s' -H 'User-Agent: spec/1' --data-binary @%s -w '\\n%%{http_code}' '%s%s'"):format(method, token or "", content_type or "application/json",
-    accept or "application/json", file, url, path)))
+  local command = "env -u LD_PRELOAD curl -sk -m 20 -X %s -H 'Authorization: Bearer %s' -H 'Content-Type: %s' " ..
+    "-H 'Accept: %s' -H 'User-Agent: spec/1' --data-binary @%s -w '\\n%%{http_code}' '%s%s'"
+  local json_type = "application/json"
+  local pipe = assert(io.popen(command:format(method, token or "", content_type or json_type, accept or json_type,
+    file, url, path)))
   local out = pipe:read "*a"
   pipe:close()
   os.remove(file)

@@ -42,7 +42,9 @@ function Server:send(method, path, body, content_type, accept, user)
   local head = ffi.cast("void (*)(void *, int, const char *, const char *)", function(_, s, t, w)
     status, kind, warning = s, ffi.string(t), w ~= nil and ffi.string(w) or nil
   end)
-  local chunk = ffi.cast("void (*)(void *, const char *, size_t)", function(_, b, n) parts[#parts + 1] = ffi.string(b, n) end)
+  local chunk = ffi.cast("void (*)(void *, const char *, size_t)", function(_, b, n)
+    parts[#parts + 1] = ffi.string(b, n)
+  end)
   r.method, r.path, r.query = method, p, q
   r.content_type, r.accept = content_type, accept
   r.body, r.body_len = body, body and #body or 0

@@ -150,6 +150,60 @@ describe("An instance", function()
     assert.equal("MustDrain", out.status.reason)
   end)
 
+  it("that is deleted is held by the mark on its disk, and by a PD that can not be asked", function()
+    local function leaving(w)
+      w.object.metadata.deletionTimestamp, w.deleting = "now", true
+      w.object.status.id = ""
+      w.pd = { known = false, reason = "timeout" }
+    end
+    local out = settled("TiKV", function(w)
+      leaving(w)
+      w.cluster.id = ""
+    end)
+    assert.equal("MustDrain", out.status.reason)
+    out = settled("TiKV", function(w)
+      leaving(w)
+      claim_of(w).labels[kube.label.store_id], claim_of(w).labels[kube.label.cluster_id] = nil, nil
+    end)
+    assert.equal("Leaving", out.status.phase)
+    assert.is_nil(did(out, "delete Pod"))
+  end)
+
+  it("is Removed when PD has buried its store", function()
+    local out = settled("TiKV", function(w) w.pd.store.state, w.pd.store.node_state = "Tombstone", "Removed" end)
+    assert.equal("Removed", out.status.phase)
+    assert.equal("False", condition(out, "Ready").status)
+  end)
+
+  it("changes labels in PD only when its id is recorded", function()
+    local function labelled(w) w.object.spec.server = { labels = { disk = "fast" } } end
+    assert.truthy(did(settled("TiKV", labelled), "pd_labels "))
+    local out = settled("TiKV", function(w)
+      labelled(w)
+      w.object.status.id = ""
+    end)
+    assert.is_nil(did(out, "pd_labels "))
+  end)
+
+  it("leaves volumes alone in namespaced mode: they are not ours to see (W-47)", function()
+    local function bare(w) w.volume_1.labels = {} end
+    assert.truthy(did(settled("TiKV", bare), "patch_meta PersistentVolume"))
+    local out = settled("TiKV", function(w)
+      bare(w)
+      w.operator.namespaced = true
+    end)
+    assert.is_nil(did(out, "patch_meta PersistentVolume"))
+  end)
+
+  it("waits for a claim that is being deleted, and makes no pod on it", function()
+    local out = settled("TiKV", function(w)
+      claim_of(w).deleting = "now"
+      w.pod = nil
+    end)
+    assert.equal("Terminating", out.verdict.reason)
+    assert.same({}, out.actions)
+  end)
+
   it("stays Ready while PD is unknown: silence of PD is not sickness of a store", function()
     local out = settled("TiKV", function(w) w.pd = { known = false, reason = "timeout" } end)
     assert.equal("True", condition(out, "Ready").status)

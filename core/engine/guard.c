@@ -199,7 +199,9 @@ guard_g2(const struct ask *q, struct err *e)
 		if (a->creates && q->target != NULL)
 			return guard_no(e, G2, "%s %s is there already: its uid is needed",
 				kind_row(a->of)->kind, a->name);
-		if (a->creates && s->deleting)
+		/* What drains may need its pod once more; nothing else is begun. */
+		if (a->creates && s->deleting && a->of != KIND_POD && a->of != KIND_CONFIGMAP &&
+			a->of != KIND_JOB)
 			return guard_no(e, G2, "%s %s is being deleted: nothing new is made for it",
 				kind_row(s->kind)->kind, s->name);
 		break;

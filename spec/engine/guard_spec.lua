@@ -74,11 +74,6 @@ describe("guard", function()
     r:allows(s, config { uid = "uid-ConfigMap-basic-tikv-0" })
   end)
 
-  it("G2 refuses to make anything for an object that is being deleted", function()
-    rig { no_pd = true }
-    r:refuses("G2", r:tikv(0, { deleting = true }), config(), "being deleted")
-  end)
-
   -- ---- G3 ----
 
   it("G3 refuses an object that names no owner, another owner, or lacks the labels", function()
@@ -129,6 +124,14 @@ describe("guard", function()
     r:refuses("G3", s, claim { ownerReferences = S.owner("TiKV", "basic-0") }, "collected")
     r:refuses("G3", s, claim { annotations = { [OWN .. "owner-uid"] = "other" } }, "owner")
     r:allows(s, claim())
+  end)
+
+  it("G2 begins nothing new for an object that is being deleted, but makes what drains its pod again", function()
+    rig { no_pd = true }
+    local s = r:tikv(0, { deleting = true })
+    r:gone("PersistentVolumeClaim", "data-basic-tikv-0")
+    r:refuses("G2", s, claim(), "being deleted")
+    r:allows(s, config())
   end)
 
   local ADOPT = { annotations = { [OWN .. "owner-uid"] = "uid-TiKV-basic-0" } }
@@ -284,15 +287,18 @@ describe("guard", function()
     r:refuses("G4", r:tikv(0, { id = "1", pod = false }), record, "is Up")
     removed()
     r:allows(r:tikv(0, { id = "1", pod = false }), record)
+    r.pd.term = 9
+    pd.serve(r.w, r.pd, 30000)
+    r:refuses("G4", r:tikv(0, { id = "1", pod = false }), record, "long enough")
   end)
 
   it("G4 allows a claim that was never bound, and one whose address a whole list lacks", function()
     rig()
     r:allows(r:tikv(0, { pod = false, claim = { unbound = true } }), CLAIM)
     r:allows(r:tikv(0, { pod = false }), CLAIM)
+    r:refuses("G4", r:tikv(1, { pod = false }), S.delete("PersistentVolumeClaim", "data-basic-tikv-1"), "has its address")
     r:tikv(7, { id = "77" })
     r:refuses("G4", r:tikv(0, { pod = false }), CLAIM, "lacks store 77")
-    r:refuses("G4", r:tikv(1, { pod = false }), S.delete("PersistentVolumeClaim", "data-basic-tikv-1"))
   end)
 
   it("G4 follows retention: whenScaled in a living Cluster, whenDeleted in a dying one", function()
@@ -483,6 +489,11 @@ describe("guard", function()
     r.pd:store("3").state = "Down"
     pd.serve(r.w, r.pd, 15000)
     r:refuses("G6", s, offline(), "regions need 3")
+  end)
+
+  it("G6 takes nothing offline on the word of a leader that is too young", function()
+    rig { settle = 30000 }
+    r:refuses("G6", stores(), offline(), "long enough")
   end)
 
   it("G6 limits how many leave at once", function()

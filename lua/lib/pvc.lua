@@ -176,8 +176,9 @@ function M.report(w, i)
   local out = {}
   for n, claim in ipairs(M.of(w, i)) do
     local v = i.spec.volumes[n]
-    out[n] = { name = v.name, claim = kube.claim_name(v.name, i.pod), volume = claim and claim.volume,
-      capacity = claim and claim.capacity, phase = claim and claim.phase }
+    local has = claim or {} -- false where there is none
+    out[n] = { name = v.name, claim = kube.claim_name(v.name, i.pod), volume = has.volume,
+      capacity = has.capacity, phase = has.phase }
   end
   return json.array(out)
 end

@@ -4,9 +4,10 @@
  * apisim_priv: what the files of the simulated API server share.
  *
  * apisim.c takes requests apart, apistore.c keeps versions and history, apiread.c and apiwatch.c
- * read, apiwrite.c creates and updates, apidelete.c deletes, patch.c, smp.c and ssa.c make one
- * object out of two, rules.c knows what built-in kinds default and refuse, shape.c which lists are
- * maps, table.c prints for kubectl, discovery.c and openapi.c tell what there is.
+ * read, apiwrite.c and apipatch.c create and update, apiscale.c scales, apidelete.c deletes,
+ * patch.c, smp.c and ssa.c make one object out of two, rules.c knows what built-in kinds default
+ * and refuse, shape.c which lists are maps, table.c prints for kubectl, discovery.c and openapi.c
+ * tell what there is.
  */
 #include "base/mem.h"
 #include "kube/ref.h"
@@ -173,6 +174,9 @@ void write_patch(struct call *c);
  * a reference of the caller's (of a version that was not stored when it is a dry run). */
 int create_object(struct call *c, cJSON *own_object, bool apply, struct ver **out);
 int update_object(struct call *c, struct ver *old, cJSON *own_object, bool apply, struct ver **out);
+/* apiVersion, kind and namespace of a body against the path; fills in what is missing. */
+int check_type(struct call *c, cJSON *object);
+void write_answer(struct call *c, int status, struct ver *own_v);
 void write_scale(struct call *c);
 cJSON *scale_of(const struct res *res, const cJSON *object);
 
@@ -193,6 +197,7 @@ struct shape {
 	const cJSON *schema;       /* of a CRD; NULL: built-in, known by names */
 	const char *field, *above; /* name of the field and of the one that holds it */
 	bool root, meta;
+	bool raw_data; /* "data" is an object of another kind, and so one value */
 };
 struct shape shape_root(const struct res *res);
 struct shape shape_field(const struct shape *s, const char *field);

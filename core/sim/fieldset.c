@@ -336,6 +336,9 @@ fields_system(cJSON *f, const struct res *res, const char *sub)
 		json_drop(f, "f:status");
 	if (res->custom)
 		return;
+	cJSON *containers = (cJSON *)json_get(json_get(f, "f:spec"), "f:containers");
+	if (containers && containers->child && !strcmp(res->id, "pods"))
+		set_member(containers, false); /* an empty pod has an empty list of them */
 	/* Structs that a built-in object always has are never added. */
 	const char *const always[] = { "f:spec", "f:status" };
 	for (int i = 0; i < 2; i++) {

@@ -128,6 +128,38 @@ qos_of(const cJSON *spec)
 	return !any ? "BestEffort" : full ? "Guaranteed" : "Burstable";
 }
 
+/* Five minutes for a node that is not ready, unless the pod says something else about it. */
+static void
+tolerate_node_trouble(cJSON *spec)
+{
+	static const char *const keys[] = { "node.kubernetes.io/not-ready",
+		"node.kubernetes.io/unreachable" };
+	cJSON *list = (cJSON *)json_get(spec, "tolerations"), *at;
+
+	if (!list) {
+		list = json_array();
+		json_put(spec, "tolerations", list);
+	}
+	for (int i = 0; i < 2; i++) {
+		bool there = false;
+		cJSON_ArrayForEach(at, list)
+		{
+			const char *key = json_str(at, "key", ""),
+				   *effect = json_str(at, "effect", "");
+			there = there || ((!*key || !strcmp(key, keys[i])) &&
+						 (!*effect || !strcmp(effect, "NoExecute")));
+		}
+		if (there)
+			continue;
+		cJSON *t = json_object();
+		json_put_str(t, "key", keys[i]);
+		json_put_str(t, "operator", "Exists");
+		json_put_str(t, "effect", "NoExecute");
+		json_put_int(t, "tolerationSeconds", 300);
+		json_add(list, t);
+	}
+}
+
 static void
 default_pod(cJSON *o, bool create)
 {
@@ -141,21 +173,7 @@ default_pod(cJSON *o, bool create)
 	json_put_bool(spec, "enableServiceLinks", json_bool(spec, "enableServiceLinks", true));
 	def_int(spec, "priority", 0);
 	def_str(spec, "preemptionPolicy", "PreemptLowerPriority");
-	if (!json_get(spec, "tolerations")) {
-		static const char *const keys[] = { "not-ready", "unreachable" };
-		cJSON *list = json_array();
-		for (int i = 0; i < 2; i++) {
-			char *key = xasprintf("node.kubernetes.io/%s", keys[i]);
-			cJSON *t = json_object();
-			json_put_str(t, "key", key);
-			json_put_str(t, "operator", "Exists");
-			json_put_str(t, "effect", "NoExecute");
-			json_put_int(t, "tolerationSeconds", 300);
-			json_add(list, t);
-			free(key);
-		}
-		json_put(spec, "tolerations", list);
-	}
+	tolerate_node_trouble(spec);
 	cJSON *status = json_object();
 	json_put_str(status, "phase", "Pending");
 	json_put_str(status, "qosClass", qos_of(spec));
@@ -298,8 +316,15 @@ rules_default(struct call *c, cJSON *o, const cJSON *old)
 		def_int(spec, "revisionHistoryLimit", 10);
 		if (pod)
 			default_pod_spec(pod);
-	} else if (is(c, "configmaps")) {
-		return;
+	} else if (is(c, "events")) {
+		def_str(o, "reportingComponent", "");
+		def_str(o, "reportingInstance", "");
+		def_object(o, "source");
+	} else if (is(c, "poddisruptionbudgets.policy") && !old) {
+		static const char *const counts[] = { "currentHealthy", "desiredHealthy",
+			"disruptionsAllowed", "expectedPods" };
+		for (int i = 0; i < 4; i++)
+			def_int(def_object(o, "status"), counts[i], 0);
 	}
 }
 

@@ -43,10 +43,10 @@ static const struct list_row {
 	{ NULL, "volumeClaimTemplates", { "!" }, NULL },
 };
 
-static const char *const atomic_maps[] = { "nodeSelector", "labelSelector", "configMapRef",
-	"secretRef", "configMapKeyRef", "secretKeyRef", "fieldRef", "resourceFieldRef",
-	"dataSource", "involvedObject", "roleRef", "matchLabels", "scaleTargetRef",
-	"nodeSelectorTerms", "requiredDuringSchedulingIgnoredDuringExecution" };
+static const char *const atomic_maps[] = { "ownerReferences", "imagePullSecrets", "nodeSelector",
+	"labelSelector", "configMapRef", "secretRef", "configMapKeyRef", "secretKeyRef", "fieldRef",
+	"resourceFieldRef", "dataSource", "involvedObject", "roleRef", "matchLabels",
+	"scaleTargetRef", "nodeSelectorTerms", "requiredDuringSchedulingIgnoredDuringExecution" };
 
 /* Maps whose keys are data, not fields of a struct. */
 static const char *const free_maps[] = { "labels", "annotations", "data", "binaryData",
@@ -81,6 +81,7 @@ shape_root(const struct res *res)
 		.field = "",
 		.above = "",
 		.root = true,
+		.raw_data = !strcmp(res->id, "controllerrevisions.apps"),
 	};
 }
 
@@ -89,6 +90,7 @@ shape_field(const struct shape *s, const char *field)
 {
 	struct shape out = { .field = field, .above = s->field, .meta = s->meta };
 
+	out.raw_data = s->root && s->raw_data && !strcmp(field, "data");
 	if (s->root && !strcmp(field, "metadata")) {
 		out.meta = true;
 		return out;
@@ -128,6 +130,8 @@ shape_kind(const struct shape *s, const cJSON *value)
 	bool known = !s->schema || s->meta;
 
 	if (cJSON_IsObject(value)) {
+		if (s->raw_data && !s->root)
+			return SHAPE_ATOMIC;
 		if (!known) {
 			if (!strcmp(json_str(s->schema, "x-kubernetes-map-type", ""), "atomic"))
 				return SHAPE_ATOMIC;

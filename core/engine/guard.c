@@ -290,6 +290,16 @@ blast_get(const struct guard *g, const char *ns, const char *cluster, bool make)
 	return b;
 }
 
+/* It has ended by itself, or all computing is to stop: this limit guards what serves. */
+static bool
+pod_is_no_loss(const struct ask *q)
+{
+	const char *phase = json_str(q->target_tree, "status.phase", "");
+
+	return guard_going_down(q) || strcmp(phase, "Failed") == 0 ||
+	       strcmp(phase, "Succeeded") == 0;
+}
+
 int
 guard_g9(const struct ask *q, struct err *e)
 {
@@ -305,7 +315,7 @@ guard_g9(const struct ask *q, struct err *e)
 		return 0;
 	if (b->open != NULL)
 		return guard_no(e, G9, "the breaker is open: %s: a person must confirm", b->open);
-	if (guard_ending(q))
+	if (guard_ending(q) || (kind == BLAST_POD && pod_is_no_loss(q)))
 		return 0;
 	for (unsigned i = 0; i < BLAST_KEPT && i < b->of[kind].n; i++)
 		recent += now - b->of[kind].at[i] < 60000;

@@ -112,6 +112,16 @@ member_removal(const struct ask *q, struct err *e)
 	return 0;
 }
 
+/* No PD cluster was ever seen: nothing can be served from this pod. */
+static bool
+never_founded(const struct ask *q)
+{
+	return q->cluster != NULL && json_str(q->cluster_tree, "status.id", "")[0] == '\0' &&
+	       json_str(q->live_tree, "status.id", "")[0] == '\0' &&
+	       json_str(q->live_tree, "status.clusterID", "")[0] == '\0' &&
+	       json_path(q->pd, "leader.id") == NULL;
+}
+
 static int
 pd_pod_deletion(const struct ask *q, struct err *e)
 {
@@ -122,6 +132,8 @@ pd_pod_deletion(const struct ask *q, struct err *e)
 	if (guard_going_down(q) || q->target == NULL || q->target->deleting ||
 		!ready(q->target_tree))
 		return 0; /* not serving: its pod may always be made again */
+	if (never_founded(q))
+		return 0;
 	why = guard_pd_unknown(q);
 	if (why != NULL)
 		return guard_no(e, G5, "pod %s serves and %s", q->a->name, why);
@@ -350,6 +362,24 @@ store_stop(const struct ask *q, const cJSON *store, struct err *e)
 	return rc;
 }
 
+/* The store that PD has at the pod's address, when the instance has recorded none. */
+static const cJSON *
+store_of_pod(const struct ask *q)
+{
+	size_t n = strlen(q->a->name);
+	const cJSON *s;
+
+	cJSON_ArrayForEach(s, json_get(q->pd, "stores"))
+	{
+		const char *address = json_str(s, "address", "");
+		if (strncmp(address, q->a->name, n) == 0 &&
+			(address[n] == '.' || address[n] == ':') &&
+			strcmp(json_str(s, "state", ""), "Tombstone") != 0)
+			return s;
+	}
+	return NULL;
+}
+
 static int
 tikv_pod_deletion(const struct ask *q, struct err *e)
 {
@@ -359,10 +389,14 @@ tikv_pod_deletion(const struct ask *q, struct err *e)
 	if (guard_going_down(q) || q->target == NULL || q->target->deleting ||
 		!ready(q->target_tree))
 		return 0; /* repair never waits for health */
+	if (never_founded(q))
+		return 0;
 	why = guard_pd_unknown(q);
 	if (why != NULL)
 		return guard_no(e, G6, "pod %s serves and %s", q->a->name, why);
-	store = id[0] != '\0' ? pdview_store(q->view, id) : NULL;
+	store = id[0] != '\0' ? pdview_store(q->view, id) : store_of_pod(q);
+	if (store == NULL && id[0] == '\0')
+		return 0; /* PD has never heard of it */
 	if (store == NULL)
 		return guard_no(e, G6, "pod %s serves and its store is not known", q->a->name);
 	if (!store_counts(store) || !store_serves(store))

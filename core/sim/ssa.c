@@ -478,7 +478,6 @@ apply_object(struct call *c, struct ver *old, const cJSON *config_given, struct 
 	cJSON_ArrayForEach(at, list) if (at != mine) fields_join(others, json_get(at, "fieldsV1"));
 	cJSON *gone = json_clone(json_get(mine, "fieldsV1"));
 	fields_cut_named(gone, set);
-	fields_cut_named(gone, others);
 	merge(&root, now, config);
 	prune(&root, NULL, now, gone, others);
 	if (!json_path(config, "metadata.resourceVersion") && old)

@@ -1,6 +1,5 @@
 #include "pd/pd.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "format/jsonstream.h"
+#include "pd/pd_priv.h"
 
 #define TIMEOUT_MS 5000
 #define BODY_MAX (8u << 20)
@@ -15,44 +15,9 @@
 #define ITEM_MAX (256u << 10)
 #define ERROR_MAX (16u << 10)
 #define TRIES_MAX 5
-#define MEMBERS "/pd/api/v1/members"
 /* A member takes a request with this header for one that was forwarded already: unless it is the
  * leader itself, it answers with an error instead of passing it on. */
 #define REDIRECTED "PD-Redirector"
-
-enum target { TO_ANY, TO_LEADER, TO_CHECKED };
-enum check { CHECK_NONE, CHECK_FIND, CHECK_MEMBERS, CHECK_ETCD };
-
-struct pd_call {
-	struct pd *pd;
-	struct pd_call *next, **prev;
-	enum target target;
-	enum check check;
-	const char *method;
-	char *path, *url, *body, *array;
-	char **todo; /* URLs still to be asked */
-	size_t todo_n, todo_at;
-	struct http_req *req;
-	struct timer *timer;
-	struct jsonstream *stream;
-	struct buf error; /* body of a refused list */
-	int status;
-	cJSON *checked; /* what pd_check() has found so far */
-	struct err err;
-	pd_item_fn *item;
-	pd_done_fn *done;
-	void *arg;
-};
-
-struct pd {
-	struct pd_conf conf;
-	char *pool;
-	char **url;
-	size_t urls;
-	char *leader, *checked;
-	uint64_t calls;
-	struct pd_call *open;
-};
 
 /* ---- life ---- */
 
@@ -115,8 +80,8 @@ pd_free(struct pd *p)
 	free(p);
 }
 
-static char *
-base_url(const char *s)
+char *
+pd_base_url(const char *s)
 {
 	size_t n = strlen(s);
 
@@ -125,10 +90,10 @@ base_url(const char *s)
 	return xstrndup(s, n);
 }
 
-static void
-remember(char **slot, const char *url)
+void
+pd_remember(char **slot, const char *url)
 {
-	char *fresh = base_url(url);
+	char *fresh = pd_base_url(url);
 
 	free(*slot);
 	*slot = fresh;
@@ -141,10 +106,10 @@ pd_set_endpoints(struct pd *p, const char *const *urls, size_t n)
 	p->url = xcalloc(n + 1, sizeof *p->url);
 	p->urls = n;
 	for (size_t i = 0; i < n; i++)
-		p->url[i] = base_url(urls[i]);
+		p->url[i] = pd_base_url(urls[i]);
 	if (n == 0) {
-		remember(&p->leader, "");
-		remember(&p->checked, "");
+		pd_remember(&p->leader, "");
+		pd_remember(&p->checked, "");
 	}
 }
 
@@ -218,8 +183,8 @@ count(struct pd *p, const char *result)
 	buf_fini(&labels);
 }
 
-static void
-finish(struct pd_call *c, const cJSON *body, int64_t date_ms, const struct err *why)
+void
+pd_call_finish(struct pd_call *c, const cJSON *body, int64_t date_ms, const struct err *why)
 {
 	pd_done_fn *done = c->done;
 	void *arg = c->arg;
@@ -237,72 +202,10 @@ fail_later(void *arg)
 	struct err e = c->err;
 
 	c->timer = NULL;
-	finish(c, NULL, -1, &e);
+	pd_call_finish(c, NULL, -1, &e);
 }
 
-/* ---- reading an answer ---- */
-
-/* The text of PD's four shapes of errors, one line. */
-static void
-error_text(const char *body, size_t n, char *out, size_t max)
-{
-	cJSON *tree =
-		n > 0 && (body[0] == '"' || body[0] == '{') ? json_parse(body, n, NULL) : NULL;
-	const char *s = cJSON_IsString(tree) ? tree->valuestring : json_str(tree, "msg", NULL);
-	size_t k = 0;
-
-	if (s == NULL)
-		s = json_str(tree, "error", NULL);
-	if (s == NULL)
-		s = body != NULL ? body : "";
-	else
-		n = strlen(s);
-	n = text_cut(s, n, max - 1);
-	for (; k < n && s[k] != '\n' && s[k] != '\0'; k++)
-		out[k] = iscntrl((unsigned char)s[k]) ? ' ' : s[k];
-	out[k] = '\0';
-	json_free(tree);
-}
-
-static enum err_code
-code_of(int status, const char *text)
-{
-	if (strstr(text, "ErrNotBootstrapped") != NULL)
-		return ERR_UNSUPPORTED;
-	switch (status) {
-	case 400:
-	case 406:
-	case 422:
-		return ERR_INVALID;
-	case 401:
-		return ERR_UNAUTHORIZED;
-	case 403:
-		return ERR_FORBIDDEN;
-	case 404:
-		return ERR_NOT_FOUND;
-	case 405:
-		return ERR_UNSUPPORTED;
-	case 409:
-	case 410:
-		return ERR_CONFLICT;
-	case 429:
-		return ERR_THROTTLED;
-	default:
-		return status >= 500 ? ERR_UNAVAILABLE : ERR_PROTOCOL;
-	}
-}
-
-static int
-refused(struct pd_call *c, int status, const char *body, size_t n, struct err *e)
-{
-	char text[256];
-
-	error_text(body, n, text, sizeof text);
-	err_set(e, code_of(status, text), "PD %s %s: %d: %s", c->method, c->path, status,
-		text[0] != '\0' ? text : "no text");
-	e->status = status;
-	return -1;
-}
+/* ---- answers ---- */
 
 /* Region lists are octet-stream, the rest JSON; a page of a proxy is neither. */
 static bool
@@ -342,16 +245,13 @@ worth_another(const struct pd_call *c, const struct err *e)
 	return false;
 }
 
-static void ask(struct pd_call *c);
-static void check_next(struct pd_call *c, const cJSON *body, const struct err *e);
-
 static void
 learn_leader(struct pd *p, const cJSON *members)
 {
 	const char *url = json_str(members, "leader.client_urls[0]", "");
 
 	if (url[0] != '\0')
-		remember(&p->leader, url);
+		pd_remember(&p->leader, url);
 }
 
 static void
@@ -365,15 +265,15 @@ answered(struct pd_call *c, const cJSON *body, int64_t date_ms, const struct err
 		learn_leader(p, body);
 	if (e->code != ERR_NONE && strcmp(c->url, p->leader) == 0 &&
 		(e->code == ERR_UNAVAILABLE || e->code == ERR_TIMEOUT))
-		remember(&p->leader, "");
+		pd_remember(&p->leader, "");
 	if (e->code != ERR_NONE && worth_another(c, e)) {
-		ask(c);
+		pd_call_ask(c);
 		return;
 	}
 	if (c->check != CHECK_NONE)
-		check_next(c, body, e);
+		pd_check_next(c, body, e);
 	else
-		finish(c, body, date_ms, e);
+		pd_call_finish(c, body, date_ms, e);
 }
 
 static void
@@ -393,7 +293,7 @@ on_end(void *arg, const struct http_head *h, const char *body, size_t n, const s
 	if (e.code != ERR_NONE)
 		err_wrap(&e, "PD %s %s", c->method, c->path);
 	else if (h->status < 200 || h->status > 299)
-		refused(c, h->status, body, n, &e);
+		pd_refused(c, h->status, body, n, &e);
 	else if (!type_fits(h->content_type) && (n > 0 || c->stream != NULL))
 		err_set(&e, ERR_PROTOCOL, "PD %s %s: content type \"%.60s\" is not JSON", c->method,
 			c->path, h->content_type);
@@ -452,8 +352,8 @@ on_body(void *arg, const char *chunk, size_t n, struct err *e)
 
 /* ---- asking ---- */
 
-static void
-ask(struct pd_call *c)
+void
+pd_call_ask(struct pd_call *c)
 {
 	struct pd *p = c->pd;
 	static const struct http_header own[] = { { REDIRECTED, "tikv-operator" } };
@@ -508,8 +408,8 @@ add_todo(struct pd_call *c, const char *url)
 	c->todo[c->todo_n++] = xstrdup(url);
 }
 
-static void
-aim(struct pd_call *c, enum target target)
+void
+pd_call_aim(struct pd_call *c, enum target target)
 {
 	struct pd *p = c->pd;
 
@@ -532,9 +432,9 @@ aim(struct pd_call *c, enum target target)
 	}
 }
 
-static struct pd_call *
-call_new(struct pd *p, enum target target, const char *method, const char *path, pd_done_fn *done,
-	void *arg)
+struct pd_call *
+pd_call_new(struct pd *p, enum target target, const char *method, const char *path,
+	pd_done_fn *done, void *arg)
 {
 	struct pd_call *c = xcalloc(1, sizeof *c);
 
@@ -550,15 +450,15 @@ call_new(struct pd *p, enum target target, const char *method, const char *path,
 	if (c->next != NULL)
 		c->next->prev = &c->next;
 	p->open = c;
-	aim(c, target);
+	pd_call_aim(c, target);
 	return c;
 }
 
-static struct pd_call *
-begin(struct pd_call *c)
+struct pd_call *
+pd_call_begin(struct pd_call *c)
 {
 	if (c->todo_n > 0) {
-		ask(c);
+		pd_call_ask(c);
 		return c;
 	}
 	err_set(&c->err, ERR_UNAVAILABLE, "PD %s %s: %s", c->method, c->path,
@@ -571,18 +471,18 @@ begin(struct pd_call *c)
 struct pd_call *
 pd_read(struct pd *p, const char *path, pd_done_fn *done, void *arg)
 {
-	return begin(call_new(p, TO_ANY, "GET", path, done, arg));
+	return pd_call_begin(pd_call_new(p, TO_ANY, "GET", path, done, arg));
 }
 
 struct pd_call *
 pd_read_list(struct pd *p, const char *path, const char *array, pd_item_fn *item, pd_done_fn *done,
 	void *arg)
 {
-	struct pd_call *c = call_new(p, TO_ANY, "GET", path, done, arg);
+	struct pd_call *c = pd_call_new(p, TO_ANY, "GET", path, done, arg);
 
 	c->array = xstrdup(array);
 	c->item = item;
-	return begin(c);
+	return pd_call_begin(c);
 }
 
 struct pd_call *
@@ -591,141 +491,20 @@ pd_read_leader(struct pd *p, const char *method, const char *path, pd_done_fn *d
 	struct pd_call *c;
 
 	method = strcmp(method, "POST") == 0 ? "POST" : "GET";
-	c = call_new(p, TO_LEADER, method, path, done, arg);
+	c = pd_call_new(p, TO_LEADER, method, path, done, arg);
 	if (strcmp(method, "POST") == 0)
 		c->body = xstrdup("{}");
-	return begin(c);
+	return pd_call_begin(c);
 }
 
 struct pd_call *
 pd_write(struct pd *p, const char *method, const char *path, const cJSON *body, pd_done_fn *done,
 	void *arg)
 {
-	struct pd_call *c = call_new(
+	struct pd_call *c = pd_call_new(
 		p, TO_CHECKED, strcmp(method, "DELETE") == 0 ? "DELETE" : "POST", path, done, arg);
 
 	if (body != NULL)
 		c->body = json_string(body);
-	return begin(c);
-}
-
-/* ---- pd_check: which member, which cluster, which history ---- */
-
-static void
-check_end(struct pd_call *c, const struct err *e)
-{
-	cJSON *found = c->checked;
-
-	c->checked = NULL;
-	if (e->code == ERR_NONE)
-		remember(&c->pd->checked, c->url);
-	finish(c, found, -1, e);
-	json_free(found);
-}
-
-static void
-check_ask(struct pd_call *c, enum check check, const char *method, const char *path)
-{
-	struct err e = { 0 };
-
-	c->check = check;
-	c->method = method;
-	free(c->path);
-	c->path = xstrdup(path);
-	free(c->body);
-	c->body = strcmp(method, "POST") == 0 ? xstrdup("{}") : NULL;
-	aim(c, check == CHECK_FIND ? TO_ANY : TO_LEADER);
-	if (c->todo_n > 0) {
-		ask(c);
-		return;
-	}
-	err_set(&e, ERR_UNAVAILABLE, "PD has no leader that can be reached");
-	check_end(c, &e);
-}
-
-/* The member that answered calls itself the leader. */
-static int
-check_members(struct pd_call *c, const cJSON *body, struct err *e)
-{
-	char cluster[24], id[24];
-	const cJSON *leader = json_get(body, "leader"), *url;
-	bool itself = false;
-
-	if (pd_id(json_path(body, "header.cluster_id"), cluster) != 0)
-		return err_set(e, ERR_PROTOCOL, "PD " MEMBERS ": header.cluster_id: is no id");
-	if (pd_id(json_get(leader, "member_id"), id) != 0)
-		return err_set(e, ERR_UNAVAILABLE, "PD " MEMBERS ": there is no leader");
-	cJSON_ArrayForEach(url, json_get(leader, "client_urls"))
-	{
-		char *base = base_url(json_text(url) != NULL ? json_text(url) : "");
-		itself |= strcmp(base, c->url) == 0;
-		free(base);
-	}
-	if (!itself)
-		return err_set(e, ERR_UNAVAILABLE, "PD has another leader now: ask again");
-	c->checked = json_object();
-	json_put_str(c->checked, "cluster_id", cluster);
-	json_put(c->checked, "leader", json_object());
-	json_put_str((cJSON *)json_get(c->checked, "leader"), "id", id);
-	json_put_str((cJSON *)json_get(c->checked, "leader"), "name", json_str(leader, "name", ""));
-	return 0;
-}
-
-static int
-check_etcd(struct pd_call *c, const cJSON *body, struct err *e)
-{
-	char id[24], number[24];
-
-	if (pd_id(json_path(body, "header.member_id"), id) != 0 ||
-		strcmp(id, json_str(c->checked, "leader.id", "")) != 0)
-		return err_set(e, ERR_UNAVAILABLE,
-			"PD's leader does not answer under its own URL: ask again");
-	if (cJSON_GetArraySize(json_get(body, "errors")) > 0)
-		return err_set(e, ERR_UNAVAILABLE, "PD's etcd reports an error: %.100s",
-			json_str(body, "errors[0]", "?"));
-	if (pd_id(json_path(body, "header.revision"), number) == 0)
-		json_put_int(c->checked, "etcd_revision", strtoll(number, NULL, 10));
-	if (pd_id(json_path(body, "header.raft_term"), number) == 0)
-		json_put_int(c->checked, "term", strtoll(number, NULL, 10));
-	return 0;
-}
-
-static void
-check_next(struct pd_call *c, const cJSON *body, const struct err *why)
-{
-	struct err e = *why;
-
-	switch (c->check) {
-	case CHECK_FIND:
-		if (e.code == ERR_NONE) {
-			check_ask(c, CHECK_MEMBERS, "GET", MEMBERS);
-			return;
-		}
-		break;
-	case CHECK_MEMBERS:
-		if (e.code == ERR_NONE && check_members(c, body, &e) == 0) {
-			check_ask(c, CHECK_ETCD, "POST", "/v3/maintenance/status");
-			return;
-		}
-		break;
-	case CHECK_ETCD:
-		if (e.code == ERR_NOT_FOUND)
-			err_clear(&e); /* the gateway can be switched off */
-		else if (e.code == ERR_NONE)
-			check_etcd(c, body, &e);
-		break;
-	case CHECK_NONE:
-		must(!"a check");
-	}
-	check_end(c, &e);
-}
-
-struct pd_call *
-pd_check(struct pd *p, pd_done_fn *done, void *arg)
-{
-	bool known = p->leader[0] != '\0';
-	struct pd_call *c = call_new(p, known ? TO_LEADER : TO_ANY, "GET", MEMBERS, done, arg);
-
-	c->check = known ? CHECK_MEMBERS : CHECK_FIND;
-	return begin(c);
+	return pd_call_begin(c);
 }

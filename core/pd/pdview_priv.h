@@ -5,8 +5,8 @@
  *
  * A round asks for the parts that are due, one after another, and collects them in `next`; only a
  * whole round is committed. Stores come before members: a leader that took over in between is then
- * seen by the same round. pdview.c runs rounds, pdview_read.c understands answers,
- * pdview_diff.c finds out what changed.
+ * seen by the same round. pdview.c runs rounds, pdview_read.c understands answers, pdview_facts.c
+ * tells what is known, pdview_diff.c finds out what changed.
  */
 #include "base/map.h"
 #include "base/rng.h"

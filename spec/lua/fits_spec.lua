@@ -39,7 +39,7 @@ describe("What controllers write", function()
 
   it("fits the schemas, all the way from creation to the end", function()
     local m = mini.new()
-    m.after_round = fits
+    m.after_round, m.eager = fits, true
     things.basic(m, 3, 3)
     m:settle()
     m:delete("TiKV", "basic-1")

@@ -340,13 +340,13 @@ end
 
 local ORDER = { "Cluster", "PDGroup", "TiKVGroup", "PD", "TiKV" }
 
----Passes and the outside in turns until nothing moves. Returns the number of rounds.
+---Passes and the outside in turns until nothing moves (`eager`: a status that may wait is written too). Returns the number of rounds.
 function Mini:settle(max)
   for round = 1, max or 60 do
     local quiet = true
     for _, kind in ipairs(ORDER) do
       for _, o in ipairs(self:list(kind)) do
-        local _, still = self:pass(kind, o.metadata.name, self.idle)
+        local _, still = self:pass(kind, o.metadata.name, self.idle or self.eager)
         quiet = quiet and still
       end
     end

@@ -340,7 +340,8 @@ end
 
 local ORDER = { "Cluster", "PDGroup", "TiKVGroup", "PD", "TiKV" }
 
----Passes and the outside in turns until nothing moves (`eager`: a status that may wait is written too). Returns the number of rounds.
+---Passes and the outside in turns until nothing moves; returns the number of rounds.
+---`eager`: a status that may wait is written too.
 function Mini:settle(max)
   for round = 1, max or 60 do
     local quiet = true

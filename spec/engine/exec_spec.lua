@@ -11,7 +11,8 @@ local on_done = ffi.cast("exec_done_fn *", function(arg, r)
   local n = tonumber(ffi.cast("uintptr_t", arg))
   local was = results[n]
   results[n] = { calls = (was and was.calls or 0) + 1, done = r.done, failed = r.failed, msg = ffi.string(r.err.msg),
-    code = tonumber(r.err.code), refused = r.refused, status_written = r.status_written, status_failed = r.status_failed }
+    code = tonumber(r.err.code), refused = r.refused, status_written = r.status_written,
+      status_failed = r.status_failed }
 end)
 
 describe("exec", function()
@@ -53,7 +54,8 @@ describe("exec", function()
 
   local function config(uid)
     return { action = "apply", object = { apiVersion = "v1", kind = "ConfigMap", metadata = { name = "basic-tikv-0",
-      namespace = "ns", uid = uid, labels = S.labels("tikv", "basic-0"), ownerReferences = S.owner("TiKV", "basic-0") } } }
+      namespace = "ns", uid = uid, labels = S.labels("tikv", "basic-0"), ownerReferences = S.owner("TiKV",
+        "basic-0") } } }
   end
 
   local function live(kind, name)
@@ -219,7 +221,8 @@ describe("exec", function()
     start()
     local s = r:tikv(0)
     local rv = tostring(r.rv - 1)
-    local mark = { action = "mark", kind = "Pod", name = "basic-tikv-0", uid = "uid-Pod-basic-tikv-0", rv = rv, key = "x/at" }
+    local mark = { action = "mark", kind = "Pod", name = "basic-tikv-0", uid = "uid-Pod-basic-tikv-0", rv = rv,
+      key = "x/at" }
     run(s, { mark })
     r.w:request():reply(200, live("Pod", "basic-tikv-0"))
     local q = r.w:request()
@@ -229,7 +232,8 @@ describe("exec", function()
     n = n + 1
     results[n] = { calls = 0 }
     run(s, { mark })
-    r.w:request():reply(200, (live("Pod", "basic-tikv-0"):gsub('"metadata":{', '"metadata":{"annotations":{"x/at":"then"},', 1)))
+    r.w:request():reply(200, (live("Pod", "basic-tikv-0"):gsub('"metadata":{',
+      '"metadata":{"annotations":{"x/at":"then"},', 1)))
     assert.equal(1, result().done)
     assert.equal(3, #r.w.requests)
   end)
@@ -299,11 +303,16 @@ describe("exec", function()
 
   for name, case in pairs {
     offline = { { action = "pd_offline", store_id = "1", expect = "Serving" }, "DELETE /pd/api/v1/store/1" },
-    evict = { { action = "pd_evict_leaders", store_id = "1" }, "POST /pd/api/v1/schedulers", '{"name":"evict-leader-scheduler","store_id":1}' },
-    restore = { { action = "pd_restore_leaders", store_id = "1" }, "DELETE /pd/api/v1/schedulers/evict-leader-scheduler-1" },
-    transfer = { { action = "pd_transfer_leader", member = "basic-pd-1" }, "POST /pd/api/v1/leader/transfer/basic-pd-1" },
-    labels = { { action = "pd_labels", store_id = "1", labels = { zone = "z" } }, "POST /pd/api/v1/store/1/label", '{"zone":"z"}' },
-    config = { { action = "pd_config", items = { ["replication.max-replicas"] = 5 } }, "POST /pd/api/v1/config", '{"replication.max-replicas":5}' },
+    evict = { { action = "pd_evict_leaders", store_id = "1" }, "POST /pd/api/v1/schedulers",
+      '{"name":"evict-leader-scheduler","store_id":1}' },
+    restore = { { action = "pd_restore_leaders", store_id = "1" },
+      "DELETE /pd/api/v1/schedulers/evict-leader-scheduler-1" },
+    transfer = { { action = "pd_transfer_leader", member = "basic-pd-1" },
+      "POST /pd/api/v1/leader/transfer/basic-pd-1" },
+    labels = { { action = "pd_labels", store_id = "1", labels = { zone = "z" } }, "POST /pd/api/v1/store/1/label",
+      '{"zone":"z"}' },
+    config = { { action = "pd_config", items = { ["replication.max-replicas"] = 5 } }, "POST /pd/api/v1/config",
+      '{"replication.max-replicas":5}' },
   } do
     it("checks PD at its leader, then writes there: " .. name .. " (G8)", function()
       start {}
@@ -343,9 +352,9 @@ describe("exec", function()
   it("polls PD at once after a write", function()
     start {}
     local s = r:tikv(1, { id = "1" })
-    local _, log = pd_run(s, { action = "pd_evict_leaders", store_id = "1" })
+    pd_run(s, { action = "pd_evict_leaders", store_id = "1" })
     pd.serve(r.w, r.pd, 200)
-    log = table.concat(r.pd.log, "; ")
+    local log = table.concat(r.pd.log, "; ")
     assert.truthy(log:find("POST /pd/api/v1/schedulers; GET /pd/api/v1/stores", 1, true), log)
   end)
 

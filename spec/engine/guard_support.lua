@@ -33,7 +33,8 @@ function M.labels(component, instance, more)
 end
 
 function M.owner(kind, name, uid)
-  return { { apiVersion = "core.tikv.org/v1alpha1", kind = kind, name = name, uid = uid or "uid-" .. kind .. "-" .. name,
+  return { { apiVersion = "core.tikv.org/v1alpha1", kind = kind, name = name, uid = uid or "uid-" .. kind .. "-" ..
+    name,
     controller = true } }
 end
 
@@ -160,14 +161,16 @@ function Rig:tikv(n, o)
       deleting = o.pod_deleting,
       spec = { nodeName = "node-" .. n,
         volumes = { { name = "data", persistentVolumeClaim = { claimName = "data-basic-tikv-" .. n } } } },
-      status = { phase = "Running", conditions = { { type = "Ready", status = o.ready == false and "False" or "True" } } } })
+      status = { phase = "Running", conditions = { { type = "Ready", status = o.ready == false and "False"
+        or "True" } } } })
   end
   local c = o.claim or {}
   self:put("PersistentVolumeClaim", "data-basic-tikv-" .. n, {
     labels = M.labels("tikv", name, { [OWN .. "volume"] = "data", [OWN .. "store-id"] = c.store,
       [OWN .. "retired"] = c.retired, [OWN .. "cluster-id"] = c.cluster_id }),
     annotations = { [OWN .. "owner-uid"] = c.owner or "uid-TiKV-" .. name, [OWN .. "removed-stores"] = c.removed },
-    spec = { volumeName = c.unbound == nil and "pv-" .. n or nil }, status = { phase = c.unbound and "Pending" or "Bound" } })
+    spec = { volumeName = c.unbound == nil and "pv-" .. n or nil }, status = { phase = c.unbound and "Pending"
+      or "Bound" } })
   return (self:subject("TiKV", name))
 end
 
@@ -179,7 +182,8 @@ function Rig:pdi(n, o)
   if o.pod ~= false then
     self:put("Pod", "basic-pd-" .. n, { labels = M.labels("pd", name), owners = M.owner("PD", name),
       deleting = o.pod_deleting, spec = { nodeName = "node-" .. n },
-      status = { phase = "Running", conditions = { { type = "Ready", status = o.ready == false and "False" or "True" } } } })
+      status = { phase = "Running", conditions = { { type = "Ready", status = o.ready == false and "False"
+        or "True" } } } })
   end
   self:put("PersistentVolumeClaim", "data-basic-pd-" .. n, {
     labels = M.labels("pd", name, { [OWN .. "volume"] = "data", [OWN .. "member-id"] = o.id }),

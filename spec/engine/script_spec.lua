@@ -12,7 +12,8 @@ function M.check() %s end
 function M.needs(o) return json.array {} end
 function M.run(w)
   local q = w.object.question
-  return { generation = "%s", answers = q and ask and ask("policy", { question = q, args = json.array(w.object.args) }) or nil,
+  return { generation = "%s", answers = q and ask and ask("policy", { question = q,
+    args = json.array(w.object.args) }) or nil,
     asks = ask ~= nil }
 end
 return M
@@ -73,7 +74,8 @@ describe("script", function()
     cms[ns .. "/" .. name] = o
   end
 
-  local function policy(source, name, ns) configmap(ns or "ns", name or "p", "tikv.org/policy", { ["policy.lua"] = source }) end
+  local function policy(source, name, ns) configmap(ns or "ns", name or "p", "tikv.org/policy", {
+    ["policy.lua"] = source }) end
 
   local function run(object, refs)
     local list = ffi.new("const char *[?]", #(refs or {}) + 1)

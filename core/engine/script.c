@@ -296,6 +296,19 @@ origin_fini(struct origin *o)
 	free(o->told);
 }
 
+static void
+unmetered(struct script *s, const char *key)
+{
+	struct buf label;
+
+	if (s->conf.metrics == NULL)
+		return;
+	buf_init(&label, 0);
+	metric_label(&label, "configmap", key);
+	metric_drop(s->conf.metrics, label.at);
+	buf_fini(&label);
+}
+
 /* Told once: what is told is written to the ConfigMap, and that comes back as an event. */
 void
 origin_state(struct script *s, struct origin *o, const char *state, const char *reason)
@@ -312,10 +325,10 @@ origin_state(struct script *s, struct origin *o, const char *state, const char *
 	o->state = state;
 	if (same)
 		return;
+	unmetered(s, o->object->key);
 	if (s->conf.metrics != NULL) {
 		buf_init(&labels, 0);
 		metric_label(&labels, "configmap", o->object->key);
-		metric_drop(s->conf.metrics, labels.at);
 		metric_label(&labels, "state", state);
 		metric_set(s->conf.metrics, "tikv_operator_policy_info", labels.at, 1);
 		buf_fini(&labels);
@@ -419,6 +432,7 @@ bundle_event(struct script *s, const struct obj *old, const struct obj *now)
 		obj_unref(o->object);
 		o->object = obj_ref(now);
 	} else if (o != NULL) {
+		unmetered(s, key);
 		map_del(s->bundles, key);
 	} else {
 		return;
@@ -434,7 +448,11 @@ policy_event(struct script *s, const struct obj *old, const struct obj *now)
 	struct policy *p = map_get(s->policies, key);
 
 	if (!labelled(now, POLICY_LABEL)) {
-		if (p != NULL && map_del(s->policies, key) && s->conf.on_swap != NULL)
+		if (p == NULL)
+			return;
+		unmetered(s, key);
+		map_del(s->policies, key);
+		if (s->conf.on_swap != NULL)
 			s->conf.on_swap(s->conf.arg);
 		return;
 	}

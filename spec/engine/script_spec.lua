@@ -284,8 +284,11 @@ return P]]
     policy(NO)
     w:run(200)
     assert.equal(1, swaps)
+    local labels = 'configmap="ns/p",state="active"'
+    assert.equal(1, w:metric("tikv_operator_policy_info", labels))
     configmap("ns", "p", nil, {})
     assert.equal(2, swaps)
+    assert.equal(0, w:metric("tikv_operator_policy_info", labels))
   end)
 
   it("judges policies by the questions of the running generation", function()

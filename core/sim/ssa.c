@@ -458,6 +458,21 @@ own_part(struct call *c, const cJSON *config)
 	return out;
 }
 
+/* A real server leaves null where it removed everything from a field that is applied empty; the
+ * schema of a custom kind then refuses it. */
+static int
+check_emptied(struct call *c, const cJSON *config, const cJSON *now)
+{
+	const cJSON *at;
+	cJSON *causes = json_array();
+
+	cJSON_ArrayForEach(at, config) if (cJSON_IsObject(at) && !at->child &&
+					   !json_get(now, at->string)) cause_add(causes, at->string,
+		"FieldValueTypeInvalid",
+		"Invalid value: \"null\": %s in body must be of type object: \"null\"", at->string);
+	return fail_invalid(c, c->name, causes);
+}
+
 int
 apply_object(struct call *c, struct ver *old, const cJSON *config_given, struct ver **out)
 {
@@ -488,6 +503,8 @@ apply_object(struct call *c, struct ver *old, const cJSON *config_given, struct 
 	fields_system(changed, c->res, c->sub);
 	fields_system(removed, c->res, c->sub);
 	int rc = settle(c, list, mine, changed, removed);
+	if (!rc && c->res->custom)
+		rc = check_emptied(c, config, now);
 	json_free(live);
 	json_free(gone);
 	json_free(others);

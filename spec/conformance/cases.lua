@@ -325,6 +325,47 @@ M.cases = {
     { "POST", WIDGET, widget("a", '{"cluster":"c"}'), status = 201 },
     { "GET", WIDGET, accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json", status = 200, has = { kind = "Table",
       ["columnDefinitions.2.name"] = "Cluster", ["rows.1.cells.1"] = "a", ["rows.1.cells.2"] = "c", ["rows.1.object.kind"] = "PartialObjectMetadata" } } } },
+  { name = "metadata alone can be asked for", steps = {
+    { "POST", WIDGET, widget("a", '{"cluster":"c"}', ',"labels":{"q":"1"}'), status = 201 },
+    { "GET", WIDGET, accept = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json", status = 200,
+      has = { kind = "PartialObjectMetadataList", apiVersion = "meta.k8s.io/v1", ["items.1.metadata.labels.q"] = "1", ["items.1.spec"] = false } },
+    { "GET", WIDGET .. "/a", accept = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json", status = 200,
+      has = { kind = "PartialObjectMetadata", apiVersion = "meta.k8s.io/v1", ["metadata.name"] = "a", spec = false } } } },
+  { name = "managedFields can be reset, and are kept by a PUT that leaves them out", steps = {
+    { "PATCH", CM .. "/a?fieldManager=m1", cm("a", '{"x":"1"}'), type = APPLY, status = 201 },
+    { "PUT", CM .. "/a?fieldManager=u", cm("a", '{"x":"1"}'), status = 200, has = { ["metadata.managedFields"] = count(1), ["metadata.managedFields.1.manager"] = "m1" } },
+    { "PATCH", CM .. "/a?fieldManager=u", '{"metadata":{"managedFields":[{}]}}', type = MERGE, status = 200, has = { ["metadata.managedFields"] = false } } } },
+  { name = "a status PUT needs what a PUT needs and changes status alone", steps = {
+    { "POST", WIDGET, widget("a", '{"cluster":"c"}'), status = 201, keep = { rv = "metadata.resourceVersion" } },
+    { "PUT", WIDGET .. "/a/status", '{"apiVersion":"conformance.tikv.org/v1","kind":"Widget","metadata":{"name":"a","resourceVersion":"$rv","labels":{"z":"1"}},"spec":{"cluster":"d"},"status":{"phase":"p"}}', status = 200,
+      has = { ["status.phase"] = "p", ["spec.cluster"] = "c", ["metadata.labels"] = false } },
+    { "PUT", WIDGET .. "/a/status", '{"apiVersion":"conformance.tikv.org/v1","kind":"Widget","metadata":{"name":"a","resourceVersion":"$rv"},"status":{"phase":"q"}}', status = 409 },
+    { "PUT", WIDGET .. "/a/status", '{"apiVersion":"conformance.tikv.org/v1","kind":"Widget","metadata":{"name":"a","resourceVersion":"","uid":"zzz"},"status":{"phase":"q"}}', status = function(st) return st == 409 or st == 422 end } } },
+  { name = "secrets take plain text and keep it encoded", steps = {
+    { "POST", "/api/v1/namespaces/NS/secrets", '{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"stringData":{"k":"v"}}', status = 201,
+      has = { ["data.k"] = "dg==", type = "Opaque", stringData = false } } } },
+  { name = "a Lease is not overwritten without its resourceVersion", steps = {
+    { "POST", "/apis/coordination.k8s.io/v1/namespaces/NS/leases", '{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"l"},"spec":{"holderIdentity":"a"}}', status = 201, keep = { rv = "metadata.resourceVersion" } },
+    { "PUT", "/apis/coordination.k8s.io/v1/namespaces/NS/leases/l", '{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"l"},"spec":{"holderIdentity":"b"}}', status = 422 },
+    { "PUT", "/apis/coordination.k8s.io/v1/namespaces/NS/leases/l", '{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"l","resourceVersion":"$rv"},"spec":{"holderIdentity":"b"}}', status = 200, has = { ["spec.holderIdentity"] = "b" } } } },
+  { name = "forced apply takes a list item's field and leaves the rest", steps = {
+    { "PATCH", WIDGET .. "/a?fieldManager=m1", widget("a", '{"ports":[{"name":"a","port":1}]}'), type = APPLY, status = 201 },
+    { "PATCH", WIDGET .. "/a?fieldManager=m2&force=true", widget("a", '{"ports":[{"name":"a","port":2}]}'), type = APPLY, status = 200, has = { ["spec.ports.1.port"] = 2 } },
+    { "PATCH", WIDGET .. "/a?fieldManager=m1", widget("a", '{}'), type = APPLY, status = 200, has = { ["spec.ports"] = count(1), ["spec.ports.1.port"] = 2 } },
+    { "PATCH", WIDGET .. "/a?fieldManager=m2", widget("a", '{"cluster":"c"}'), type = APPLY, status = 200, has = { ["spec.ports"] = false } } } },
+  { name = "apply of an empty spec over its own last field is Invalid: what is left is null", steps = {
+    { "PATCH", WIDGET .. "/a?fieldManager=m", widget("a", '{"cluster":"c"}'), type = APPLY, status = 201 },
+    { "PATCH", WIDGET .. "/a?fieldManager=m", widget("a", '{}'), type = APPLY, status = 422, has = { reason = "Invalid",
+      message = 'Widget.conformance.tikv.org "a" is invalid: spec: Invalid value: "null": spec in body must be of type object: "null"',
+      ["details.causes.1.reason"] = "FieldValueTypeInvalid" } } } },
+  { name = "apply leaves alone what an update set", steps = {
+    { "POST", WIDGET .. "?fieldManager=u", widget("a", '{"cluster":"c","nested":{"b":"2"}}'), status = 201 },
+    { "PATCH", WIDGET .. "/a?fieldManager=m1", widget("a", '{"nested":{"a":"1"}}'), type = APPLY, status = 200, has = { ["spec.cluster"] = "c", ["spec.nested.b"] = "2", ["spec.nested.a"] = "1" } },
+    { "PATCH", WIDGET .. "/a?fieldManager=m1", widget("a", '{}'), type = APPLY, status = 200, has = { ["spec.nested.a"] = false, ["spec.nested.b"] = "2" } } } },
+  { name = "scale conflicts on an old resourceVersion and refuses negative numbers", steps = {
+    { "POST", WIDGET, widget("a", '{"replicas":1}'), status = 201 },
+    { "PUT", WIDGET .. "/a/scale", '{"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"name":"a","namespace":"NS","resourceVersion":"1"},"spec":{"replicas":2}}', status = 409 },
+    { "PATCH", WIDGET .. "/a/scale", '{"spec":{"replicas":-2}}', type = MERGE, status = 422, has = { reason = "Invalid" } } } },
   { name = "methods that make no sense are 405", steps = {
     { "POST", CM .. "/a", cm "a", status = 405, has = { reason = "MethodNotAllowed" } },
     { "PUT", CM, cm "a", status = 405 } } },

@@ -42,7 +42,7 @@ end
 function M.rig(over)
   over = over or {}
   local w = kube.world()
-  local r = setmetatable({ w = w, stores = {}, lease = over.lease or 15000, rv = 100 }, Rig)
+  local r = setmetatable({ w = w, stores = {}, held = {}, lease = over.lease or 15000, rv = 100 }, Rig)
   r.synced = over.synced ~= false
   current = r
   for k = 0, tonumber(C.KIND_COUNT) - 1 do
@@ -67,6 +67,7 @@ function Rig:free()
   C.guard_free(self.guard)
   if self.view then C.pdview_free(self.view) end
   for _, s in pairs(self.stores) do C.store_free(s) end
+  for _, o in ipairs(self.held) do C.obj_unref(o) end
 end
 
 local function kind_of(name)
@@ -104,7 +105,8 @@ function Rig:subject(kind, name)
   local o = C.store_get(self.stores[kind_of(kind)], "ns", name)
   assert(o ~= nil, kind .. " " .. name)
   local held = C.obj_ref(o)
-  return ffi.new("struct guard_subject", { object = held, cluster = "basic" }), held
+  self.held[#self.held + 1] = held
+  return ffi.new("struct guard_subject", { object = held, cluster = "basic" })
 end
 
 function M.plan(actions, more)

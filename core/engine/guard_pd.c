@@ -180,18 +180,35 @@ recorded_cluster(const struct ask *q)
 	return found != NULL ? found : xstrdup("");
 }
 
+/* PD lists a founder that never started: by name, but without client URLs. */
+static bool
+founder_missing(const struct ask *q)
+{
+	const char *name = q->a->name, *dash = strrchr(name, '-');
+	const cJSON *m;
+	char *pod;
+
+	if (guard_pd_unknown(q) != NULL || dash == NULL)
+		return false;
+	pod = xasprintf("%.*s-pd%s", (int)(dash - name), name, dash);
+	m = pdview_member(q->view, pod);
+	free(pod);
+	return m != NULL && cJSON_GetArraySize(json_get(m, "client_urls")) == 0;
+}
+
 static int
 founding(const struct ask *q, const char *list, struct err *e)
 {
+	bool left_out = q->a->kind == ACTION_APPLY && q->a->creates &&
+			same(guard_annotation(q->live_tree, INITIAL_CLUSTER), list);
 	char *id;
 	int rc = 0;
 
-	/* A founder that a crash left out comes by the list that its group has recorded. */
-	if (same(guard_annotation(q->target_tree, INITIAL_CLUSTER), list) ||
-		same(guard_annotation(q->live_tree, INITIAL_CLUSTER), list))
-		return 0;
+	if (same(guard_annotation(q->target_tree, INITIAL_CLUSTER), list))
+		return 0; /* nothing new */
 	id = recorded_cluster(q);
-	if (id[0] != '\0')
+	/* A founder that a crash left out still comes by the list that its group has recorded. */
+	if (id[0] != '\0' && !(left_out && founder_missing(q)))
 		rc = guard_no(e, G5, "founding is forbidden: PD cluster id %s is recorded", id);
 	free(id);
 	return rc;

@@ -404,6 +404,24 @@ describe("guard", function()
     r:refuses("G5", s, a, "founding")
   end)
 
+  it("G5 lets a founder be made late only while PD waits for it", function()
+    rig()
+    local list = { [OWN .. "initial-cluster"] = "a=b" }
+    r:put("PDGroup", "basic", { spec = { cluster = { name = "basic" } }, annotations = list })
+    local s = r:subject("PDGroup", "basic")
+    local founder = { action = "apply", object = { apiVersion = "core.tikv.org/v1alpha1", kind = "PD",
+      metadata = { name = "basic-2", namespace = "ns", annotations = list, labels = S.labels("pd", "basic-2"),
+        ownerReferences = S.owner("PDGroup", "basic") }, spec = { cluster = { name = "basic" } } } }
+    r:refuses("G5", s, founder, "founding")
+    r.pd.members[3].unstarted = true
+    pd.serve(r.w, r.pd, 15000)
+    r:allows(s, founder)
+    r:put("Cluster", "basic", { status = {} })
+    r.pd.members[3].unstarted = nil
+    pd.serve(r.w, r.pd, 15000)
+    r:allows(s, founder)
+  end)
+
   it("G5 refuses another cluster id where one is recorded", function()
     rig { no_pd = true }
     local s = r:tikv(0, { claim = { cluster_id = "5" } })

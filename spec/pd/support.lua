@@ -54,6 +54,9 @@ function PD:member_json(m)
   if m.nameless then
     return ('{"member_id":%s,"peer_urls":["http://%s.basic-pd-peer.ns.svc:2380"]}'):format(m.id, m.name)
   end
+  if m.unstarted then
+    return ('{"name":"%s","member_id":%s,"peer_urls":["http://%s:2380"]}'):format(m.name, m.id, m.name)
+  end
   return ('{"name":"%s","member_id":%s,"client_urls":["%s"],"peer_urls":["http://%s.basic-pd-peer.ns.svc:2380"]}')
     :format(m.name, m.id, self:url(m), m.name)
 end

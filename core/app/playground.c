@@ -30,6 +30,8 @@ const struct opt playground_opts[] = {
 	{ "attach", 0, OPT_FLAG, NULL, NULL,
 		"only play PD and TiKV, for the pods of a real API server" },
 	{ "attach-kubeconfig", 0, OPT_TEXT, "FILE", NULL, "kubeconfig of that server" },
+	{ "pd-tls", 0, OPT_TEXT, "DIR", NULL,
+		"also play PD over TLS, with tls.crt, tls.key and ca.crt of a folder" },
 	{ "pd-port", 0, OPT_INT, "PORT", "0",
 		"port that plays every PD and TiKV (0: any free one)" },
 	{ NULL, 0, OPT_FLAG, NULL, NULL, NULL },
@@ -188,6 +190,39 @@ on_child_check(void *arg)
 	loop_after(p->loop, CHILD_CHECK_MS, on_child_check, p);
 }
 
+static char *
+read_file(const char *dir, const char *name, struct err *e)
+{
+	char *path = xasprintf("%s/%s", dir, name), *text = NULL;
+	size_t n = 0;
+	FILE *f = fopen(path, "re");
+	if (f == NULL || getdelim(&text, &n, '\0', f) < 0) {
+		err_set(e, ERR_INVALID, "--pd-tls: %s: %s", path, strerror(errno));
+		free(text);
+		text = NULL;
+	}
+	if (f != NULL)
+		fclose(f);
+	free(path);
+	return text;
+}
+
+static int
+serve_tls(struct playground *p, const char *dir, struct err *e)
+{
+	char *cert = read_file(dir, "tls.crt", e), *key = read_file(dir, "tls.key", e);
+	char *ca = read_file(dir, "ca.crt", e);
+	if (cert != NULL && key != NULL && ca != NULL) {
+		struct httpd_tls tls = { .cert = cert, .key = key, .client_ca = ca };
+		p->tls_hosts =
+			httpd_new(p->loop, "127.0.0.1", 0, &tls, BODY_MAX, on_host_request, p, e);
+	}
+	free(cert);
+	free(key);
+	free(ca);
+	return p->tls_hosts != NULL ? 0 : -1;
+}
+
 static int
 start(struct playground *p, const struct args *a, struct err *e)
 {
@@ -198,6 +233,8 @@ start(struct playground *p, const struct args *a, struct err *e)
 		.attached = attach };
 	if (outside_init(&p->world, &conf, e) < 0)
 		return err_wrap(e, "simulated world");
+	if (args_text(a, "pd-tls") != NULL && serve_tls(p, args_text(a, "pd-tls"), e) < 0)
+		return -1;
 	p->hosts = httpd_new(p->loop, "127.0.0.1", (int)args_int(a, "pd-port"), NULL, BODY_MAX,
 		on_host_request, p, e);
 	if (p->hosts == NULL)
@@ -240,6 +277,8 @@ stop(struct playground *p)
 		apiserve_free(p->serve);
 	if (p->hosts != NULL)
 		httpd_free(p->hosts);
+	if (p->tls_hosts != NULL)
+		httpd_free(p->tls_hosts);
 	if (p->world.api != NULL)
 		outside_fini(&p->world);
 	if (p->kubeconfig != NULL)
@@ -267,7 +306,9 @@ playground_main(struct args *a)
 		if (args_flag(a, "demo"))
 			demo = demo_new(&p, isatty(STDOUT_FILENO));
 		else if (args_flag(a, "attach"))
-			printf("ready: --connect-to ::127.0.0.1:%d\n", httpd_port(p.hosts));
+			printf("ready: --connect-to ::127.0.0.1:%d%s%.0d\n", httpd_port(p.hosts),
+				p.tls_hosts != NULL ? " tls " : "",
+				p.tls_hosts != NULL ? httpd_port(p.tls_hosts) : 0);
 		else
 			printf("ready: export KUBECONFIG=%s\n", p.kubeconfig);
 		fflush(stdout);

@@ -17,7 +17,8 @@ struct playground {
 	struct loop *loop;
 	struct outside world;
 	struct apiserve *serve;
-	struct httpd *hosts; /* PD and TiKV */
+	struct httpd *hosts;     /* PD and TiKV */
+	struct httpd *tls_hosts; /* the same over TLS, with --pd-tls; else NULL */
 	char *dir; /* temporary folder with the kubeconfig, "" when the user named a file */
 	char *kubeconfig;
 	int operator_pid;      /* 0: none */

@@ -76,6 +76,7 @@ stack_up() {
 	sed -e 's/token: .*}}/token: "TOKEN"}}/' -e "s/TOKEN/$token/" "$D/admin.kubeconfig" > "$D/operator.kubeconfig"
 	"$OP" playground --attach --attach-kubeconfig "$D/admin.kubeconfig" > "$D/attach.out" 2> "$D/attach.log" &
 	echo $! > "$D/attach.pid"
+	disown
 	eventually 10 "PD and the stores are played" grep -q ready "$D/attach.out"
 	CONNECT=$(awk '/ready/ {print $3}' "$D/attach.out")
 	export CONNECT
@@ -84,16 +85,16 @@ stack_up() {
 operator_start() { # name, more flags
 	local name=${1:-a}
 	shift || true
-	"$OP" run --kubeconfig "$D/operator.kubeconfig" --connect-to "$CONNECT" --lease-namespace tikv-system \
-		--listen "127.0.0.1:${PORT:-18080}" "$@" >> "$D/operator-$name.log" 2>&1 &
+	"$OP" run --kubeconfig "$D/operator.kubeconfig" "$@" --connect-to "$CONNECT" --lease-namespace tikv-system \
+		--listen "127.0.0.1:${PORT:-18080}" >> "$D/operator-$name.log" 2>&1 &
 	echo $! > "$D/operator-$name.pid"
+	disown # its end is no news to the shell
 }
 operator_kill() { # name, signal
 	local pid
 	pid=$(cat "$D/operator-$1.pid") || return 0
 	kill "-${2:-TERM}" "$pid" 2>/dev/null
 	for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
-	wait "$pid" 2>/dev/null
 	rm -f "$D/operator-$1.pid"
 }
 leading() { curl -sf "127.0.0.1:${1:-18080}/metrics" 2>/dev/null | grep -q '^tikv_operator_leader 1'; }

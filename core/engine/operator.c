@@ -119,6 +119,7 @@ operator_synced_now(struct tikv_operator *o)
 {
 	if (o->synced || !feeds_synced(o, NULL))
 		return;
+	script_settle(o->script);
 	o->synced = true;
 	loop_cancel(o->conf.loop, o->sync_timer);
 	o->sync_timer = NULL;

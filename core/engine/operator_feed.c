@@ -89,6 +89,7 @@ on_sources(void *arg, const struct obj *old, const struct obj *now)
 
 	if (o->script)
 		script_configmap(o->script, old, now);
+	sources_event(o, old, now);
 }
 
 static void

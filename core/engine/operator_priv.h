@@ -78,6 +78,7 @@ void sources_state(void *arg, const struct obj *configmap, const char *state, co
 	const char *reason);
 void sources_new(struct tikv_operator *o);
 void sources_free(struct tikv_operator *o);
+void sources_event(struct tikv_operator *o, const struct obj *old, const struct obj *now);
 void sources_publish(struct tikv_operator *o); /* what could not be written without the lease */
 
 bool operator_may_write(const struct tikv_operator *o);

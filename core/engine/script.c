@@ -314,13 +314,18 @@ void
 origin_state(struct script *s, struct origin *o, const char *state, const char *reason)
 {
 	const char *name = o->name != NULL ? o->name : "";
-	char *tell = xasprintf("%s %s %s", state, name, reason), *why = xstrdup(reason);
+	char *why = xstrndup(reason, strcspn(reason, "\n")); /* the log has the traceback */
+	char *tell = xasprintf("%s %s %s", state, name, why);
 	bool same = o->told != NULL && strcmp(o->told, tell) == 0;
 	struct buf labels;
 
 	free(o->told);
 	o->told = tell;
-	free(o->reason);
+	if (!same)
+		log_write(s->conf.log, strcmp(state, "rejected") == 0 ? LOG_WARN : LOG_INFO,
+			"script state", "configmap", o->object->key, "state", state, "reason",
+			reason, NULL);
+	free(o->reason); /* `reason` may be it */
 	o->reason = why;
 	o->state = state;
 	if (same)
@@ -333,10 +338,8 @@ origin_state(struct script *s, struct origin *o, const char *state, const char *
 		metric_set(s->conf.metrics, "tikv_operator_policy_info", labels.at, 1);
 		buf_fini(&labels);
 	}
-	log_write(s->conf.log, strcmp(state, "rejected") == 0 ? LOG_WARN : LOG_INFO, "script state",
-		"configmap", o->object->key, "state", state, "reason", reason, NULL);
 	if (s->conf.on_state != NULL)
-		s->conf.on_state(s->conf.arg, o->object, state, name, reason);
+		s->conf.on_state(s->conf.arg, o->object, state, name, why);
 }
 
 static void
@@ -464,6 +467,15 @@ policy_event(struct script *s, const struct obj *old, const struct obj *now)
 	p->origin.object = obj_ref(now);
 	p->dirty = true;
 	soon(s, DEBOUNCE_MS);
+}
+
+void
+script_settle(struct script *s)
+{
+	if (s->timer == NULL)
+		return;
+	loop_cancel(s->conf.loop, s->timer);
+	on_timer(s);
 }
 
 void

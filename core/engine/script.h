@@ -33,7 +33,8 @@ struct script_conf {
 	 */
 	int (*in_child)(void *arg, int (*fn)(void *arg2, struct buf *out), void *arg2,
 		struct buf *out, struct err *e);
-	/* State of a ConfigMap changed: state "active|rejected|held|pending", reason for people. */
+	/* State of a ConfigMap changed: "active", "rejected", or "held" (fine by itself, but another
+	 * one spoils the bundle); name: hash of what runs; reason for people, one line. */
 	void (*on_state)(void *arg, const struct obj *configmap, const char *state,
 		const char *name, const char *reason);
 	void (*on_swap)(void *arg); /* every object should be looked at again */
@@ -49,6 +50,8 @@ struct generation {
 struct script *script_new(const struct script_conf *c, struct err *e);
 void script_free(struct script *s);
 void script_configmap(struct script *s, const struct obj *old, const struct obj *now);
+/* Try what was offered at once: before the first pass, so that none finds a policy missing. */
+void script_settle(struct script *s);
 void script_reload(struct script *s); /* SIGHUP, or the folder changed */
 const struct generation *script_active(const struct script *s);
 

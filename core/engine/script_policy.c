@@ -1,74 +1,14 @@
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/embed.h"
 #include "base/mem.h"
 #include "engine/script_priv.h"
 
 /* Runs beside the files of a policy: opens them, asks them, runs their self-tests. */
-static const char policy_module[] =
-	"local M = {}\n"
-	"local parts = {}\n"
-	"local free = { api = true, name = true, description = true, selftest = true }\n"
-	"function M.open(files, known)\n"
-	"  local questions = {}\n"
-	"  for _, file in ipairs(files) do\n"
-	"    local P = require(file)\n"
-	"    if type(P) == 'table' and P.api ~= nil then\n"
-	"      if P.api ~= 1 then error(file .. '.lua: api must be 1', 0) end\n"
-	"      for k, v in pairs(P) do\n"
-	"        if not free[k] then\n"
-	"          if not known[k] then error(('%s.lua: %s is no question'):format(file, "
-	"tostring(k)), 0) end\n"
-	"          if type(v) ~= 'function' then error(('%s.lua: %s must be a "
-	"function'):format(file, k), 0) end\n"
-	"          questions[#questions + 1] = k\n"
-	"        end\n"
-	"      end\n"
-	"      parts[#parts + 1] = P\n"
-	"    end\n"
-	"  end\n"
-	"  if #parts == 0 then error('no file returns a table with api = 1', 0) end\n"
-	"  return json.array(questions)\n"
-	"end\n"
-	"function M.ask(question, w, args, n)\n"
-	"  for _, P in ipairs(parts) do\n"
-	"    if P[question] then\n"
-	"      local answer, reason = P[question](w, unpack(args, 1, n))\n"
-	"      if answer ~= nil then return { answer = answer, reason = reason } end\n"
-	"    end\n"
-	"  end\n"
-	"  return { silent = true }\n"
-	"end\n"
-	"local T = {}\n"
-	"T.__index = T\n"
-	"local function put(self, question, ...)\n"
-	"  if not self.P[question] then error('this policy does not answer ' .. "
-	"tostring(question), 3) end\n"
-	"  return self.P[question](self.world, ...)\n"
-	"end\n"
-	"function T:denies(question, ...)\n"
-	"  if put(self, question, ...) ~= false then error(question .. ' should be denied', 2) "
-	"end\n"
-	"end\n"
-	"function T:allows(question, ...)\n"
-	"  if put(self, question, ...) == false then error(question .. ' should be allowed', 2) "
-	"end\n"
-	"end\n"
-	"function T:chooses(name, question, ...)\n"
-	"  local a = put(self, question, ...)\n"
-	"  local got = type(a) == 'table' and a.name or a\n"
-	"  if got ~= name then error(('%s should choose %s, chose %s'):format(question, "
-	"tostring(name), tostring(got)), 2) end\n"
-	"end\n"
-	"function M.selftest()\n"
-	"  for _, P in ipairs(parts) do\n"
-	"    if P.selftest then P.selftest(setmetatable({ P = P, world = { now = 0, object = {} } "
-	"}, "
-	"T)) end\n"
-	"  end\n"
-	"end\n"
-	"return M\n";
 #define MODULE "engine.policy"
+#define MODULE_FILE "lua/engine/policy.lua"
 
 void
 policy_free(void *value)
@@ -142,18 +82,20 @@ void
 policy_look(struct script *s, struct policy *p)
 {
 	struct sources src = { 0 };
+	const struct embed_file *engine = embed_find(MODULE_FILE);
 	struct trial t = { .files = json_array(), .known = s->known };
 	struct err e = { 0 };
 	char hash[65];
 	int rc;
 
+	assert(engine != NULL);
 	p->dirty = false;
 	rc = collect(p->origin.object, &src, (cJSON *)t.files, &e);
 	sources_hash(&src, hash);
 	if (strcmp(hash, p->origin.tried) == 0)
 		goto over; /* only our own annotations changed */
 	memcpy(p->origin.tried, hash, sizeof hash);
-	sources_put(&src, MODULE, "(engine)", policy_module, strlen(policy_module));
+	sources_put(&src, MODULE, "(engine)", engine->text, engine->len);
 	if (rc == 0)
 		t.vm = script_vm(s, p->origin.object->key, &src, true, &e);
 	rc = t.vm != NULL ? script_child(s, try_policy, &t, &e) : -1;
@@ -195,8 +137,23 @@ ask_one(struct script *s, struct policy *p, const char *ref, const char *questio
 	json_free(n);
 	if (end == VM_OK)
 		return answer;
+	e->msg[strcspn(e->msg, "\n")] = '\0'; /* a status is one sentence */
 	err_wrap(e, "policy %s", ref);
 	return NULL;
+}
+
+/* Named, but nothing of it runs: the step waits for a person. */
+static void
+silent_policy(const char *ref, const struct policy *p, struct err *e)
+{
+	if (p == NULL)
+		err_set(e, ERR_UNAVAILABLE,
+			"policy %s: there is no such ConfigMap with the label tikv.org/policy",
+			ref);
+	else if (p->origin.reason == NULL)
+		err_set(e, ERR_UNAVAILABLE, "policy %s: it is not active yet", ref);
+	else
+		err_set(e, ERR_UNAVAILABLE, "policy %s: rejected: %s", ref, p->origin.reason);
 }
 
 /* Policies in their order; an error holds the step, it never falls back. */
@@ -216,10 +173,7 @@ policy_ask(void *arg, const char *name, const cJSON *value, cJSON **answer, stru
 		struct policy *p = map_get(s->policies, s->refs[i]);
 		cJSON *said, *row;
 		if (p == NULL || p->vm == NULL) {
-			err_set(e, ERR_UNAVAILABLE, "policy %s: %s", s->refs[i],
-				p == NULL                  ? "there is no such ConfigMap"
-				: p->origin.reason != NULL ? p->origin.reason
-							   : "it is not active yet");
+			silent_policy(s->refs[i], p, e);
 			goto fail;
 		}
 		said = ask_one(s, p, s->refs[i], question, list, e);

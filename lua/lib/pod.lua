@@ -222,13 +222,16 @@ local function same_identity(was, now, who)
       error(("policy %s: render_pod may not change %s"):format(tostring(who), what), 0)
     end
   end
-  local a, b = was.metadata, now.metadata or {}
+  local a, b = was.metadata, type(now.metadata) == "table" and now.metadata or {}
+  local labels = type(b.labels) == "table" and b.labels or {}
   check("kind", was.kind, now.kind)
   check("metadata.name", a.name, b.name)
   check("metadata.namespace", a.namespace, b.namespace)
   check("metadata.ownerReferences", a.ownerReferences, b.ownerReferences)
-  for k, v in pairs(a.labels) do check("the label " .. k, v, (b.labels or {})[k]) end
-  for _, k in ipairs { "hostname", "subdomain" } do check("spec." .. k, was.spec[k], now.spec[k]) end
+  for k, v in pairs(a.labels) do check("the label " .. k, v, labels[k]) end
+  local spec = type(now.spec) == "table" and now.spec or {}
+  for _, k in ipairs { "hostname", "subdomain" } do check("spec." .. k, was.spec[k], spec[k]) end
+  if b.annotations ~= nil and type(b.annotations) ~= "table" then check("metadata.annotations", {}, b.annotations) end
 end
 
 ---@param w table world, for the policies

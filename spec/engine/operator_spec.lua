@@ -409,7 +409,7 @@ describe("operator", function()
     end
     local function note(name, key)
       local _, text = r:ask("GET", CONFIGMAPS .. "/" .. name)
-      return kube.at(text, "metadata.annotations.tikv\\.org/" .. key)
+      return kube.at(text, "metadata.annotations.tikv\\.org/policy-" .. key)
     end
 
     it("a policy that does not compile is told so on its ConfigMap, with the line, once", function()

@@ -186,7 +186,7 @@ describe("script", function()
   local NO = [[local P = { api = 1 }
 function P.can_scale_out(w, args) return false, "not on " .. args.day .. " at " .. w.now end
 function P.selftest(t)
-  t:denies("can_scale_out", { day = "friday" })
+  t:denies("can_scale_out", { now = 1 }, { day = "friday" })
 end
 return P]]
 

@@ -9,6 +9,14 @@ check "config: the user's keys are there" has "region-split-check-diff" field co
 check "config: the managed keys are there" has "advertise-addr" field config configmap tuned-tikv-0 '.data.config\.toml'
 k -n config patch tikvgroup tuned --type merge -p '{"spec":{"template":{"spec":{"config":"[server]\naddr = \"x\"\n"}}}}' >/dev/null
 eventually 30 "config: a managed key is named" has "server.addr" field config tikvgroup tuned .status.message
+k -n nodeport patch tikvgroup open --type merge -p '{"spec":{"podDisruptionBudget":{"enabled":false}}}' >/dev/null
+eventually 20 "nodeport: a budget nobody wants goes" is "1" sh -c "kubectl --kubeconfig $D/admin.kubeconfig -n nodeport get pdb -o name | wc -l | tr -d ' '"
+k -n nodeport patch cluster open --type merge -p '{"spec":{"revisionHistoryLimit":1}}' >/dev/null
+for i in 1 2 3; do
+	k -n nodeport patch tikvgroup open --type merge -p "{\"spec\":{\"template\":{\"metadata\":{\"annotations\":{\"try\":\"$i\"}}}}}" >/dev/null
+	sleep 1
+done
+eventually 20 "nodeport: old revisions go" sh -c "[ \$(kubectl --kubeconfig $D/admin.kubeconfig -n nodeport get controllerrevisions -o name | grep -c tikv) -le 3 ]"
 eventually 60 "nodeport: one and one" is "1/1 1/1" field nodeport cluster open '.status.pdReady} {.status.tikvReady'
 check "nodeport: the port is kept" is "32379" field nodeport service open-pd '.spec.ports[?(@.name=="client")].nodePort'
 eventually 60 "policy: it is active" is "active" field policy configmap office-hours '.metadata.annotations.tikv\.org/policy-state'

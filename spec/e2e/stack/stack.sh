@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# stack.sh up|down DIR: etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok on loopback.
+# stack.sh api|rest|up|down DIR: etcd and kube-apiserver (api), kube-controller-manager, kube-scheduler,
+# kwok and nodes (rest), both (up), on loopback.
 # BIN: folder of the programs. DIR gets data, logs, process ids and admin.kubeconfig. Everything is
 # stopped by process id. NODES: simulated nodes (default 4, over two zones).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-act=${1:?up or down} D=${2:?folder}
+act=${1:?api, rest, up or down} D=${2:?folder}
 PORT=${E2E_PORT:-26543} ETCD=${E2E_ETCD_PORT:-22579}
 
 down() {
@@ -36,7 +37,7 @@ config() { # user, token
 	K
 }
 
-up() {
+api() {
 	: "${BIN:?}"
 	down
 	rm -rf "$D"
@@ -65,6 +66,11 @@ up() {
 		sleep 0.2
 	done
 	"$BIN/kubectl" --kubeconfig "$D/admin.kubeconfig" get --raw /readyz >/dev/null
+}
+
+rest() {
+	: "${BIN:?}"
+	D=$(cd "$D" && pwd)
 	start kcm "$BIN/kube-controller-manager" --kubeconfig="$D/kcm.kubeconfig" \
 		--authentication-kubeconfig="$D/kcm.kubeconfig" --authorization-kubeconfig="$D/kcm.kubeconfig" \
 		--service-account-private-key-file="$D/sa.key" --use-service-account-credentials=false \
@@ -96,7 +102,9 @@ up() {
 }
 
 case $act in
-up) up ;;
+api) api ;;
+rest) rest ;;
+up) api && rest ;;
 down) down ;;
-*) echo "usage: stack.sh up|down DIR" >&2; exit 2 ;;
+*) echo "usage: stack.sh api|rest|up|down DIR" >&2; exit 2 ;;
 esac

@@ -4,13 +4,18 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "app/child.h"
 #include "app/verbs.h"
 #include "base/embed.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "engine/script.h"
 #include "format/yaml.h"
 #include "kube/ref.h"
 #include "sim/admit.h"
+#include "wire/loop_event.h"
+
+#define SCRIPT_MS 300 /* longer than scripts wait for more of the same change */
 
 const struct opt check_opts[] = {
 	{ "quiet", 'q', OPT_FLAG, NULL, NULL, "print problems only" },
@@ -50,6 +55,69 @@ problem(struct check *c, const char *file, int line, const char *what, const cha
 	printf("%s:%d: %s: %s\n", file, line, what, text);
 }
 
+struct refusal {
+	struct check *c;
+	const char *file, *what;
+	int line;
+};
+
+static void
+on_state(void *arg, const struct obj *configmap, const char *state, const char *name,
+	const char *reason)
+{
+	const struct refusal *r = arg;
+	(void)configmap;
+	(void)name;
+	if (strcmp(state, "rejected") == 0)
+		problem(r->c, r->file, r->line, r->what, reason);
+}
+
+static void
+on_swap(void *arg)
+{
+	(void)arg;
+}
+
+/* What a live operator does with the ConfigMap: compile it and run its self-tests in a child. */
+static void
+check_scripts(struct check *c, const char *file, int line, const char *what, const cJSON *doc)
+{
+	struct err e = { 0 };
+	struct refusal r = { c, file, what, line };
+	struct script_conf conf = { .loop = loop_event_new(),
+		.ns = "here",
+		.configmaps = store_new(KIND_CONFIGMAP),
+		.log = log_new(clock_system(), LOG_ERROR, false, NULL, NULL),
+		.metrics = metrics_new(),
+		.in_child = child_run,
+		.on_state = on_state,
+		.on_swap = on_swap,
+		.arg = &r };
+	cJSON *tree = json_clone(doc);
+	cJSON *meta = cJSON_GetObjectItemCaseSensitive(tree, "metadata");
+	json_put_str(meta, "namespace", "here");
+	json_put_str(meta, "uid", "check");
+	json_put_str(meta, "resourceVersion", "1");
+	char *text = json_string(tree);
+	struct obj *o = obj_new(KIND_CONFIGMAP, text, strlen(text), &e);
+	struct script *s = o != NULL ? script_new(&conf, &e) : NULL;
+	if (s == NULL) {
+		problem(c, file, line, what, e.msg);
+	} else {
+		script_configmap(s, NULL, o);
+		loop_event_run_for(conf.loop, SCRIPT_MS);
+		script_free(s);
+	}
+	if (o != NULL)
+		obj_unref(o);
+	free(text);
+	json_free(tree);
+	store_free(conf.configmaps);
+	metrics_free(conf.metrics);
+	log_free(conf.log);
+	loop_event_free(conf.loop);
+}
+
 static void
 check_object(struct check *c, const char *file, int line, const cJSON *doc)
 {
@@ -69,6 +137,8 @@ check_object(struct check *c, const char *file, int line, const cJSON *doc)
 			"apiVersion is the peer's: write core.tikv.org/v1alpha1");
 		return;
 	}
+	if (strcmp(kind, "ConfigMap") == 0)
+		check_scripts(c, file, line, what, doc);
 	if (strncmp(version, "core.tikv.org/", 14) != 0)
 		return;
 	const cJSON *schema = map_get(c->schema, kind);
@@ -100,7 +170,8 @@ check_file(struct check *c, const char *path, struct err *e)
 {
 	FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
 	if (f == NULL)
-		return err_set(e, ERR_NOT_FOUND, "%s: %s", path, strerror(errno));
+		return err_set(
+			e, ERR_NOT_FOUND, "%s: %s: name a file or a folder", path, strerror(errno));
 	struct buf text;
 	buf_init(&text, 16u << 20);
 	char chunk[8192];
@@ -115,6 +186,7 @@ check_file(struct check *c, const char *path, struct err *e)
 	if (docs == NULL) {
 		c->problems++;
 		printf("%s\n", e->msg);
+		err_clear(e);
 		buf_fini(&text);
 		return 0;
 	}
@@ -130,6 +202,8 @@ static int
 is_manifest(const struct dirent *d)
 {
 	const char *dot = strrchr(d->d_name, '.');
+	if (d->d_type == DT_DIR)
+		return d->d_name[0] != '.';
 	return d->d_name[0] != '.' && strcmp(d->d_name, "kustomization.yaml") != 0 && dot != NULL &&
 	       (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0 || strcmp(dot, ".json") == 0);
 }
@@ -143,11 +217,12 @@ check_path(struct check *c, const char *path, struct err *e)
 	struct dirent **list;
 	int n = scandir(path, &list, is_manifest, alphasort), r = 0;
 	if (n < 0)
-		return err_set(e, ERR_NOT_FOUND, "%s: %s", path, strerror(errno));
+		return err_set(
+			e, ERR_NOT_FOUND, "%s: %s: name a file or a folder", path, strerror(errno));
 	for (int i = 0; i < n; i++) {
 		char *file = xasprintf("%s/%s", path, list[i]->d_name);
 		if (r == 0)
-			r = check_file(c, file, e);
+			r = check_path(c, file, e);
 		free(file);
 		free(list[i]);
 	}
@@ -172,7 +247,11 @@ check_main(struct args *a)
 		r = verb_fail(a, &e);
 	else
 		r = c.problems > 0 ? 1 : 0;
-	if (r != 1 && !c.quiet)
+	if (r == 0 && c.objects == 0) {
+		fprintf(stderr,
+			"no objects there: name *.yaml, *.yml or *.json, or their folder\n");
+		r = 1;
+	} else if (r != 1 && !c.quiet)
 		printf("%d object%s, no problems\n", c.objects, c.objects == 1 ? "" : "s");
 	else if (c.problems > 0)
 		fprintf(stderr, "%d problem%s in %d object%s\n", c.problems,

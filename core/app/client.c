@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -105,4 +106,28 @@ client_list(struct client *c, enum kind k, const char *label_selector, struct er
 	cJSON *tree = client_do(c, "GET", path.at, NULL, NULL, e);
 	buf_fini(&path);
 	return tree;
+}
+
+int
+client_kind(const char *word, size_t n, enum kind *out)
+{
+	static const struct {
+		const char *name;
+		enum kind kind;
+	} more[] = { { "tkc", KIND_CLUSTER }, { "pdg", KIND_PDGROUP }, { "kvg", KIND_TIKVGROUP },
+		{ "kv", KIND_TIKV } };
+	for (int k = KIND_CLUSTER; k <= KIND_TIKV; k++) {
+		const struct kind_row *row = kind_row((enum kind)k);
+		if ((strlen(row->kind) == n && strncasecmp(row->kind, word, n) == 0) ||
+			(strlen(row->plural) == n && strncasecmp(row->plural, word, n) == 0)) {
+			*out = (enum kind)k;
+			return 0;
+		}
+	}
+	for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+		if (strlen(more[i].name) == n && strncasecmp(more[i].name, word, n) == 0) {
+			*out = more[i].kind;
+			return 0;
+		}
+	return -1;
 }

@@ -27,5 +27,8 @@ cJSON *client_do(struct client *c, const char *method, const char *path, const c
 cJSON *client_get(struct client *c, enum kind k, const char *name, struct err *e);
 /* A list of the namespace; *items is inside the returned tree. label_selector may be NULL. */
 cJSON *client_list(struct client *c, enum kind k, const char *label_selector, struct err *e);
+/* The kind that kubectl would take for `word` (n bytes): "tikv", "TiKVs", "kv"; -1: none of ours.
+ */
+int client_kind(const char *word, size_t n, enum kind *out);
 
 #endif

@@ -68,16 +68,24 @@ draw(struct demo *d, const struct tree *t)
 {
 	char *text;
 	size_t n;
+	int height = tree_height();
 	FILE *f = open_memstream(&text, &n);
-	tree_print(t, NULL, loop_wall(d->p->loop), true, f);
-	fprintf(f, "%.1f s\n", seconds(d, d->began));
+	must(f != NULL);
+	tree_print(t, NULL, loop_wall(d->p->loop), true, tree_width(), f);
 	fclose(f);
 	if (d->lines > 0)
-		printf("\033[%dA\033[J", d->lines);
-	fputs(text, stdout);
+		printf("\033[%dA", d->lines);
+	/* Line by line over the old ones: no flicker; what does not fit is left out, not scrolled.
+	 */
 	d->lines = 0;
-	for (const char *c = text; *c != '\0'; c++)
-		d->lines += *c == '\n';
+	for (char *c = text, *end; *c != '\0'; c = end + 1, d->lines++) {
+		end = strchr(c, '\n');
+		if (height > 0 && d->lines + 2 >= height)
+			break;
+		printf("%.*s\033[K\n", (int)(end - c), c);
+	}
+	printf("%.1f s\033[K\n\033[J", seconds(d, d->began));
+	d->lines++;
 	free(text);
 }
 

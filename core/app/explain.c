@@ -1,44 +1,19 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "app/client.h"
 #include "app/verbs.h"
 #include "base/clock.h"
 #include "base/embed.h"
 #include "base/mem.h"
+#include "format/yaml.h"
 #include "vm/vm.h"
 
 const struct opt explain_opts[] = {
-	{ "output", 'o', OPT_TEXT, "json", NULL, "print what is known as JSON" },
+	{ "output", 'o', OPT_TEXT, "json|yaml", NULL, "print the object's status as JSON or YAML" },
 	{ NULL, 0, OPT_FLAG, NULL, NULL, NULL },
 };
-
-/* "tikv/basic-0", "TiKVGroup basic", "kvg/basic", as kubectl names kinds. */
-static int
-kind_named(const char *word, size_t n, enum kind *out)
-{
-	static const struct {
-		const char *name;
-		enum kind kind;
-	} more[] = { { "tkc", KIND_CLUSTER }, { "pdg", KIND_PDGROUP }, { "kvg", KIND_TIKVGROUP },
-		{ "kv", KIND_TIKV } };
-	for (int k = KIND_CLUSTER; k <= KIND_TIKV; k++) {
-		const struct kind_row *row = kind_row((enum kind)k);
-		if ((strlen(row->kind) == n && strncasecmp(row->kind, word, n) == 0) ||
-			(strlen(row->plural) == n && strncasecmp(row->plural, word, n) == 0)) {
-			*out = (enum kind)k;
-			return 0;
-		}
-	}
-	for (size_t i = 0; i < sizeof more / sizeof *more; i++)
-		if (strlen(more[i].name) == n && strncasecmp(more[i].name, word, n) == 0) {
-			*out = more[i].kind;
-			return 0;
-		}
-	return -1;
-}
 
 /* What lua/lib/reasons.lua says about a code: {text, hint}; the caller frees; NULL: nothing. */
 static cJSON *
@@ -149,22 +124,36 @@ explain_main(struct args *a)
 	const char *name = slash != NULL ? slash + 1 : args_at(a, 1);
 	if (word == NULL || name == NULL)
 		return verb_usage_error(a, "name one object: KIND/NAME, for example tikv/basic-0");
-	if (kind_named(word, slash != NULL ? (size_t)(slash - word) : strlen(word), &k) < 0)
+	if (client_kind(word, slash != NULL ? (size_t)(slash - word) : strlen(word), &k) < 0)
 		return verb_usage_error(
 			a, "%s: the kind is one of cluster, pdgroup, pd, tikvgroup, tikv", word);
+	if (args_count(a) > (slash != NULL ? 1 : 2))
+		return verb_usage_error(
+			a, "%s: one object at a time", args_at(a, args_count(a) - 1));
+	const char *format = args_text(a, "output");
+	if (format != NULL && strcmp(format, "json") != 0 && strcmp(format, "yaml") != 0)
+		return verb_usage_error(a, "--output %s: json or yaml", format);
 	if (client_open(&c, a, &e) < 0)
 		return verb_fail(a, &e);
 	cJSON *o = client_get(&c, k, name, &e);
 	if (o == NULL) {
+		if (e.status == 404)
+			err_set(&e, ERR_NOT_FOUND,
+				"%s %s: not in namespace %s: kubectl get %s -A lists them",
+				kind_row(k)->kind, name, c.ns, kind_row(k)->plural);
 		client_close(&c);
 		return verb_fail(a, &e);
 	}
-	if (args_text(a, "output") != NULL) {
+	if (format != NULL) {
+		bool yaml = strcmp(format, "yaml") == 0;
 		struct buf out;
 		buf_init(&out, 0);
 		const cJSON *status = json_get(o, "status");
-		(void)json_print_pretty(status != NULL ? status : o, &out);
-		printf("%s\n", out.at);
+		if (status == NULL)
+			(void)buf_puts(&out, "{}");
+		else
+			(void)(yaml ? yaml_print(status, &out) : json_print_pretty(status, &out));
+		printf("%s%s", out.at, yaml && status != NULL ? "" : "\n");
 		buf_fini(&out);
 	} else {
 		print_text(&c, k, o);

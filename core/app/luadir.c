@@ -71,13 +71,17 @@ luadir_read(void *arg, const char *dir, struct vm_source **out, size_t *n, struc
 	int r = 0;
 	*out = NULL;
 	*n = 0;
+	struct stat st;
+	if (stat(dir, &st) < 0)
+		return err_set(e, ERR_NOT_FOUND, "%s: %s: name a folder with controllers/ or lib/",
+			dir, strerror(errno));
 	for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
 		char *folder = xasprintf("%s/%s", dir, folders[i]);
 		char **name;
 		size_t count;
 		if (names_of(folder, &name, &count) < 0)
-			r = err_set(e, ERR_NOT_FOUND, "%s: %s: check --lua-dir", folder,
-				strerror(errno));
+			r = err_set(e, ERR_NOT_FOUND, "%s: %s: controllers and lib are folders",
+				folder, strerror(errno));
 		for (size_t k = 0; k < count; k++) {
 			struct vm_source s;
 			char *path = xasprintf("%s/%s", folder, name[k]);
@@ -96,6 +100,9 @@ luadir_read(void *arg, const char *dir, struct vm_source **out, size_t *n, struc
 		free(name);
 		free(folder);
 	}
+	if (r == 0 && *n == 0)
+		return err_set(e, ERR_NOT_FOUND,
+			"%s: no scripts there: put them in controllers/ or lib/", dir);
 	if (r < 0) {
 		luadir_free(*out, *n);
 		*out = NULL;

@@ -9,13 +9,16 @@
 #include <unistd.h>
 
 #include "app/attach.h"
+#include "app/luadir.h"
 #include "app/verbs.h"
 #include "base/embed.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "wire/loop_event.h"
 
 #define CHILD_CHECK_MS 200
 #define BODY_MAX (16u << 20)
+#define NODES_MAX 1000
 
 const struct opt playground_opts[] = {
 	{ "demo", 0, OPT_FLAG, NULL, NULL, "play a guided tour and end" },
@@ -104,7 +107,8 @@ write_file(const char *path, const char *text, struct err *e)
 {
 	FILE *f = fopen(path, "we");
 	if (f == NULL)
-		return err_set(e, ERR_INVALID, "%s: %s", path, strerror(errno));
+		return err_set(e, ERR_INVALID, "%s: %s: name a file that can be written", path,
+			strerror(errno));
 	fputs(text, f);
 	return fclose(f) == 0 ? 0 : err_set(e, ERR_INVALID, "%s: %s", path, strerror(errno));
 }
@@ -137,14 +141,13 @@ playground_operator(struct playground *p, const char *log_level, const char *lua
 	char *level = xasprintf("--log-level=%s", log_level);
 	char *lua = lua_dir != NULL ? xasprintf("--lua-dir=%s", lua_dir) : NULL;
 	char *argv[] = { "tikv-operator", "run", config, connect, level, "--log-format=text",
-		"--listen=127.0.0.1:0", lua, NULL };
+		"--lease-namespace=tikv-system", "--listen=127.0.0.1:0", lua, NULL };
 	int parent = getpid();
 	int pid = fork();
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGTERM);
 		setpgid(0, 0); /* Ctrl-C goes to the parent, which ends the child in order */
 		unsetenv("KUBECONFIG");
-		unsetenv("POD_NAMESPACE");
 		if (getppid() == parent)
 			execv("/proc/self/exe", argv);
 		_exit(127);
@@ -227,6 +230,12 @@ static int
 start(struct playground *p, const struct args *a, struct err *e)
 {
 	bool attach = args_flag(a, "attach");
+	const char *lua_dir = args_text(a, "lua-dir");
+	struct vm_source *scripts = NULL;
+	size_t count = 0;
+	if (lua_dir != NULL && luadir_read(NULL, lua_dir, &scripts, &count, e) < 0)
+		return err_wrap(e, "--lua-dir");
+	luadir_free(scripts, count);
 	struct outside_conf conf = { .loop = p->loop,
 		.seed = rng_entropy(),
 		.nodes = (int)args_int(a, "nodes"),
@@ -254,7 +263,7 @@ start(struct playground *p, const struct args *a, struct err *e)
 		return -1;
 	if (args_flag(a, "no-operator"))
 		return 0;
-	if (playground_operator(p, args_text(a, "log-level"), args_text(a, "lua-dir"), e) < 0)
+	if (playground_operator(p, args_text(a, "log-level"), lua_dir, e) < 0)
 		return -1;
 	loop_after(p->loop, CHILD_CHECK_MS, on_child_check, p);
 	return 0;
@@ -290,27 +299,63 @@ stop(struct playground *p)
 	loop_event_free(p->loop);
 }
 
+/* What the child would refuse is refused before there is one. */
+static int
+check_options(const struct args *a)
+{
+	enum log_level level;
+	if (args_count(a) > 0)
+		return verb_usage_error(a, "takes no arguments: %s", args_at(a, 0));
+	if (args_int(a, "nodes") < 1 || args_int(a, "nodes") > NODES_MAX)
+		return verb_usage_error(a, "--nodes %s: 1 to %d", args_text(a, "nodes"), NODES_MAX);
+	if (args_int(a, "port") < 0 || args_int(a, "port") > 65535)
+		return verb_usage_error(a, "--port %s: 0 to 65535", args_text(a, "port"));
+	if (args_int(a, "pd-port") < 0 || args_int(a, "pd-port") > 65535)
+		return verb_usage_error(a, "--pd-port %s: 0 to 65535", args_text(a, "pd-port"));
+	if (log_level_of(args_text(a, "log-level"), &level) < 0)
+		return verb_usage_error(
+			a, "--log-level %s: debug, info, warn or error", args_text(a, "log-level"));
+	if (args_flag(a, "demo") && (args_flag(a, "attach") || args_flag(a, "no-operator")))
+		return verb_usage_error(a, "--demo needs its own server and operator");
+	return 0;
+}
+
+/* The first line is for scripts, what follows for people. */
+static void
+print_ready(const struct playground *p)
+{
+	if (p->attach != NULL) {
+		printf("ready: --connect-to ::127.0.0.1:%d", httpd_port(p->hosts));
+		if (p->tls_hosts != NULL)
+			printf(" tls %d", httpd_port(p->tls_hosts));
+		putchar('\n');
+		return;
+	}
+	printf("ready: export KUBECONFIG=%s\n", p->kubeconfig);
+	printf("then:  kubectl get tikv-all; kubectl tikv status; kubectl tikv plan --connect-to "
+	       "::127.0.0.1:%d\n",
+		httpd_port(p->hosts));
+}
+
 int
 playground_main(struct args *a)
 {
 	struct err e = { 0 };
+	int wrong = check_options(a);
+	if (wrong != 0)
+		return wrong;
 	struct playground p = { .loop = loop_event_new() };
 	struct demo *demo = NULL;
-	if (args_count(a) > 0)
-		return verb_usage_error(a, "takes no arguments: %s", args_at(a, 0));
 	loop_event_signal(p.loop, SIGINT, on_interrupt, &p);
 	loop_event_signal(p.loop, SIGTERM, on_interrupt, &p);
+	loop_event_signal(p.loop, SIGHUP, on_interrupt, &p); /* the terminal was closed */
 	if (start(&p, a, &e) < 0) {
 		p.code = verb_fail(a, &e);
 	} else {
 		if (args_flag(a, "demo"))
 			demo = demo_new(&p, isatty(STDOUT_FILENO));
-		else if (args_flag(a, "attach"))
-			printf("ready: --connect-to ::127.0.0.1:%d%s%.0d\n", httpd_port(p.hosts),
-				p.tls_hosts != NULL ? " tls " : "",
-				p.tls_hosts != NULL ? httpd_port(p.tls_hosts) : 0);
 		else
-			printf("ready: export KUBECONFIG=%s\n", p.kubeconfig);
+			print_ready(&p);
 		fflush(stdout);
 		loop_event_run(p.loop);
 	}

@@ -1,5 +1,6 @@
 #include <malloc.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,13 +17,14 @@
 #define STOP_MS 10000 /* a graceful end must not take longer */
 #define LUADIR_MS 500 /* how often --lua-dir is looked at */
 #define TRIM_MS 60000 /* memory freed by bursts goes back to the system */
+#define POD_NAMESPACE_FILE "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
 const struct opt run_opts[] = {
 	{ "listen", 0, OPT_TEXT, "ADDR:PORT", "127.0.0.1:8080",
 		"health, metrics and debug; empty: none" },
 	{ "lease-namespace", 0, OPT_TEXT, "NAME", NULL,
-		"namespace of the lease and of tikv.org/scripts (default $POD_NAMESPACE, "
-		"tikv-system)" },
+		"namespace of the lease and of tikv.org/scripts (default $POD_NAMESPACE, the "
+		"ServiceAccount's, tikv-system)" },
 	{ "lease-name", 0, OPT_TEXT, "NAME", "tikv-operator", "name of the lease" },
 	{ "lua-dir", 0, OPT_TEXT, "DIR", NULL,
 		"scripts that replace the built-in ones; reloaded on save" },
@@ -128,6 +130,7 @@ static void
 on_hup(void *arg)
 {
 	struct run *run = arg;
+	log_write(run->log, LOG_INFO, "scripts are read again", NULL);
 	operator_reload(run->op);
 }
 
@@ -177,13 +180,21 @@ listen_on(struct run *run, const char *where, struct err *e)
 	const char *colon = strrchr(where, ':');
 	if (*where == '\0')
 		return 0;
-	if (colon == NULL)
-		return err_set(e, ERR_INVALID, "--listen %s: ADDR:PORT is wanted", where);
+	char *end = NULL;
+	long port = colon != NULL ? strtol(colon + 1, &end, 10) : -1;
+	if (port < 0 || port > 65535 || end == colon + 1 || *end != '\0')
+		return err_set(e, ERR_INVALID,
+			"--listen %s: not ADDR:PORT: write for example 0.0.0.0:8080", where);
 	char *addr = xstrndup(where, (size_t)(colon - where));
-	run->httpd = httpd_new(run->loop, *addr != '\0' ? addr : "0.0.0.0", atoi(colon + 1), NULL,
+	run->httpd = httpd_new(run->loop, *addr != '\0' ? addr : "0.0.0.0", (int)port, NULL,
 		1 << 16, on_request, run, e);
 	free(addr);
-	return run->httpd != NULL ? 0 : -1;
+	if (run->httpd == NULL)
+		return err_wrap(e, "--listen %s", where);
+	char *text = xasprintf("%d", httpd_port(run->httpd));
+	log_write(run->log, LOG_INFO, "listening", "port", text, NULL);
+	free(text);
+	return 0;
 }
 
 static int
@@ -201,14 +212,32 @@ open_cluster(struct run *run, const struct args *a, struct err *e)
 	return run->http != NULL ? 0 : -1;
 }
 
+/* Where this pod lives, as client libraries find it; malloc'ed, NULL outside of a pod. */
+static char *
+pod_namespace(void)
+{
+	char name[64] = "";
+	const char *said = getenv("POD_NAMESPACE");
+	if (said != NULL && *said != '\0')
+		return xstrdup(said);
+	FILE *f = fopen(POD_NAMESPACE_FILE, "re");
+	if (f == NULL)
+		return NULL;
+	if (fscanf(f, "%63s", name) != 1)
+		*name = '\0';
+	fclose(f);
+	return *name != '\0' ? xstrdup(name) : NULL;
+}
+
 static int
 start(struct run *run, const struct args *a, struct err *e)
 {
 	if (open_cluster(run, a, e) < 0)
 		return -1;
 	const char *ns = args_text(a, "lease-namespace");
+	char *pod_ns = ns == NULL ? pod_namespace() : NULL;
 	if (ns == NULL)
-		ns = getenv("POD_NAMESPACE");
+		ns = pod_ns;
 	if (ns == NULL)
 		ns = args_text(a, "namespace") != NULL ? args_text(a, "namespace") : "tikv-system";
 	char *who = identity();
@@ -231,6 +260,7 @@ start(struct run *run, const struct args *a, struct err *e)
 		.arg = run };
 	run->op = operator_new(&c, e);
 	free(who);
+	free(pod_ns);
 	if (run->op == NULL || listen_on(run, args_text(a, "listen"), e) < 0)
 		return -1;
 	run->lua_dir = c.lua_dir;
@@ -258,12 +288,14 @@ run_main(struct args *a)
 	if (log_level_of(args_text(a, "log-level"), &level) < 0)
 		return verb_usage_error(
 			a, "--log-level %s: debug, info, warn or error", args_text(a, "log-level"));
+	const char *format = args_text(a, "log-format");
+	if (strcmp(format, "json") != 0 && strcmp(format, "text") != 0)
+		return verb_usage_error(a, "--log-format %s: json or text", format);
 	if (args_count(a) > 0)
 		return verb_usage_error(a, "takes no arguments: %s", args_at(a, 0));
 	mallopt(M_ARENA_MAX, 1);
 	struct run run = { .loop = loop_event_new() };
-	run.log = log_new(
-		clock_system(), level, strcmp(args_text(a, "log-format"), "json") == 0, NULL, NULL);
+	run.log = log_new(clock_system(), level, strcmp(format, "json") == 0, NULL, NULL);
 	run.metrics = metrics_new();
 	if (start(&run, a, &e) < 0)
 		run.code = verb_fail(a, &e);

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 
@@ -22,6 +24,11 @@ tree_read(struct tree *t, struct client *c, struct err *e)
 		t->list[kinds[i]] = client_list(c, kinds[i], NULL, e);
 		if (t->list[kinds[i]] == NULL) {
 			tree_free(t);
+			if (e->status == 404)
+				return err_set(e, ERR_NOT_FOUND,
+					"%s: the server does not know this kind: kubectl apply "
+					"--server-side -k crds",
+					kind_row(kinds[i])->plural);
 			return err_wrap(e, "%s", kind_row(kinds[i])->plural);
 		}
 	}
@@ -63,6 +70,41 @@ color_of(const char *phase)
 	return YELLOW;
 }
 
+int
+tree_width(void)
+{
+	struct winsize w;
+	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 ? w.ws_col : 0;
+}
+
+int
+tree_height(void)
+{
+	struct winsize w;
+	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 ? w.ws_row : 0;
+}
+
+/* Cut a line at `width` columns; colours take none. */
+static void
+put_cut(const char *text, int width, bool color, FILE *out)
+{
+	int column = 0;
+	const char *c = text;
+	while (*c != '\0' && (width <= 0 || column < width)) {
+		const char *from = c;
+		if (*c == '\033') {
+			c += strcspn(c, "m");
+			c += *c != '\0';
+		} else {
+			for (c++; ((unsigned char)*c & 0xc0) == 0x80;)
+				c++;
+			column++;
+		}
+		fwrite(from, 1, (size_t)(c - from), out);
+	}
+	fprintf(out, "%s\n", color ? PLAIN : "");
+}
+
 static void
 figures(const cJSON *o, enum kind k, FILE *out)
 {
@@ -81,7 +123,8 @@ figures(const cJSON *o, enum kind k, FILE *out)
 			json_str(o, "status.node", ""));
 		break;
 	case KIND_TIKV:
-		fprintf(out, "store %s  ", json_str(o, "status.id", "-"));
+		fprintf(out, "store %s  ",
+			*json_str(o, "status.id", "") != '\0' ? json_str(o, "status.id", "") : "-");
 		if (json_path(o, "status.regions") != NULL)
 			fprintf(out, "%d leaders  %d regions  ",
 				(int)json_int(o, "status.leaders", 0),
@@ -91,9 +134,22 @@ figures(const cJSON *o, enum kind k, FILE *out)
 	}
 }
 
+/* How the tree is drawn. */
+struct pen {
+	int64_t now;
+	bool color;
+	int width;
+	FILE *out;
+};
+
 static void
-line(const cJSON *o, enum kind k, const char *lead, int64_t now, bool color, FILE *out)
+line(const cJSON *o, enum kind k, const char *lead, const struct pen *pen)
 {
+	char *text = NULL;
+	size_t size;
+	bool color = pen->color;
+	FILE *out = open_memstream(&text, &size);
+	must(out != NULL);
 	const char *phase = json_str(o, "status.phase", "New"),
 		   *reason = json_str(o, "status.reason", "");
 	const char *name = json_str(o, "metadata.name", "?");
@@ -110,12 +166,14 @@ line(const cJSON *o, enum kind k, const char *lead, int64_t now, bool color, FIL
 		fprintf(out, "  %s%s", color ? DIM : "", reason);
 		if (clock_parse(json_str(o, "status.since", ""), &since) == 0) {
 			char age[32];
-			clock_age(now - since, age, sizeof age);
+			clock_age(pen->now - since, age, sizeof age);
 			fprintf(out, " %s", age);
 		}
-		fprintf(out, ": %s%s", json_str(o, "status.message", ""), color ? PLAIN : "");
+		fprintf(out, ": %s", json_str(o, "status.message", ""));
 	}
-	fputc('\n', out);
+	fclose(out);
+	put_cut(text, pen->width, color, pen->out);
+	free(text);
 }
 
 static int
@@ -154,25 +212,25 @@ instances(const struct tree *t, enum kind k, const char *group, const cJSON ***o
 }
 
 static void
-print_group(const struct tree *t, const cJSON *g, enum kind k, bool last, int64_t now, bool color,
-	FILE *out)
+print_group(const struct tree *t, const cJSON *g, enum kind k, bool last, const struct pen *pen)
 {
 	const cJSON **member;
 	enum kind of = k == KIND_PDGROUP ? KIND_PD : KIND_TIKV;
 	size_t n = instances(t, of, json_str(g, "metadata.name", ""), &member);
-	line(g, k, last ? "└─ " : "├─ ", now, color, out);
+	line(g, k, last ? "└─ " : "├─ ", pen);
 	for (size_t i = 0; i < n; i++) {
 		char lead[32];
 		snprintf(lead, sizeof lead, "%s%s", last ? "   " : "│  ",
 			i + 1 == n ? "└─ " : "├─ ");
-		line(member[i], of, lead, now, color, out);
+		line(member[i], of, lead, pen);
 	}
 	free(member);
 }
 
 int
-tree_print(const struct tree *t, const char *cluster, int64_t now, bool color, FILE *out)
+tree_print(const struct tree *t, const char *cluster, int64_t now, bool color, int width, FILE *out)
 {
+	const struct pen pen = { now, color, width, out };
 	int printed = 0;
 	for (const cJSON *c = first(t, KIND_CLUSTER); c != NULL; c = c->next) {
 		const char *name = json_str(c, "metadata.name", "");
@@ -189,11 +247,20 @@ tree_print(const struct tree *t, const char *cluster, int64_t now, bool color, F
 				}
 		if (printed++ > 0)
 			fputc('\n', out);
-		line(c, KIND_CLUSTER, "", now, color, out);
+		line(c, KIND_CLUSTER, "", &pen);
 		for (int i = 0; i < n; i++)
-			print_group(t, group[i], kind[i], i + 1 == n, now, color, out);
+			print_group(t, group[i], kind[i], i + 1 == n, &pen);
 	}
 	return printed;
+}
+
+static cJSON *
+shown(const cJSON *o)
+{
+	cJSON *copy = json_clone(o);
+	cJSON_DeleteItemFromObjectCaseSensitive(
+		cJSON_GetObjectItemCaseSensitive(copy, "metadata"), "managedFields");
+	return copy;
 }
 
 cJSON *
@@ -214,15 +281,15 @@ tree_json(const struct tree *t, const char *cluster)
 				size_t n = instances(
 					t, kinds[i + 2], json_str(g, "metadata.name", ""), &member);
 				for (size_t m = 0; m < n; m++)
-					json_add(list, json_clone(member[m]));
+					json_add(list, shown(member[m]));
 				free(member);
 				cJSON *row = json_object();
-				json_put(row, "group", json_clone(g));
+				json_put(row, "group", shown(g));
 				json_put(row, "instances", list);
 				json_add(groups, row);
 			}
 		cJSON *row = json_object();
-		json_put(row, "cluster", json_clone(c));
+		json_put(row, "cluster", shown(c));
 		json_put(row, "groups", groups);
 		json_add(all, row);
 	}

@@ -3,8 +3,8 @@
 /*
  * tree: the objects of one namespace as Cluster -> groups -> instances, for status and the demo.
  *
- * Built from five lists; what names a Cluster that does not exist hangs under its own name with a
- * note. Children are in order of kind (PD first) and ordinal.
+ * Built from five lists; what names a Cluster that does not exist is not shown. Children are in
+ * order of kind (PD first) and ordinal.
  */
 #include "app/client.h"
 
@@ -14,10 +14,14 @@ struct tree {
 
 int tree_read(struct tree *t, struct client *c, struct err *e);
 void tree_free(struct tree *t);
-/* cluster NULL: all. Returns the number of Clusters printed. width: columns of the terminal. */
-int tree_print(
-	const struct tree *t, const char *cluster, int64_t now_wall_ms, bool color, FILE *out);
-/* The same as one JSON value: [{cluster, groups: [{group, instances: []}]}]; the caller frees. */
+/* cluster NULL: all. Returns the number of Clusters printed. width: lines are cut there; 0: not. */
+int tree_print(const struct tree *t, const char *cluster, int64_t now_wall_ms, bool color,
+	int width, FILE *out);
+/* Columns and lines of the terminal on stdout; 0 when it is none. */
+int tree_width(void);
+int tree_height(void);
+/* The same as one JSON value: [{cluster, groups: [{group, instances: []}]}], without managedFields;
+ * the caller frees. */
 cJSON *tree_json(const struct tree *t, const char *cluster);
 
 #endif

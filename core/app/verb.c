@@ -161,7 +161,10 @@ args_config_file(struct args *a, const char *path, struct err *e)
 	if (docs == NULL)
 		return -1;
 	int r = 0;
-	const cJSON *item = docs->child != NULL ? docs->child->child : NULL;
+	if (docs->child != NULL && !cJSON_IsObject(docs->child))
+		r = err_set(
+			e, ERR_INVALID, "%s: no options: write lines like `log-level: info`", path);
+	const cJSON *item = r == 0 && docs->child != NULL ? docs->child->child : NULL;
 	for (; item != NULL && r == 0; item = item->next) {
 		struct value *v = find(a, item->string, strlen(item->string));
 		if (v == NULL) {
@@ -179,8 +182,8 @@ args_config_file(struct args *a, const char *path, struct err *e)
 				xrealloc(a->owned, ((size_t)a->owned_count + 1) * sizeof *a->owned);
 			a->owned[a->owned_count++] = s;
 			if (check_value(a, v->opt, s) != 0) {
-				r = err_set(
-					e, ERR_INVALID, "%s: %s: bad value", path, item->string);
+				r = err_set(e, ERR_INVALID, "%s: %s: bad value: see --help", path,
+					item->string);
 				break;
 			}
 			set(v, s);
@@ -313,6 +316,22 @@ parse(struct args *a, int argc, char **argv)
 	return 0;
 }
 
+/* kubectl users write -n before the verb: client options may stand there. */
+static int
+leading(int argc, char **argv)
+{
+	int n = 1;
+	while (n < argc && argv[n][0] == '-' && argv[n][1] != '\0') {
+		const char *w = argv[n];
+		bool takes = false;
+		for (const struct opt *o = client_opts; o->name != NULL; o++)
+			takes = takes || (w[1] == '-' && strcmp(w + 2, o->name) == 0) ||
+				(o->letter != 0 && w[1] == o->letter && w[2] == '\0');
+		n += takes ? 2 : 1;
+	}
+	return n < argc ? n : 1;
+}
+
 int
 verb_main(int argc, char **argv)
 {
@@ -321,6 +340,7 @@ verb_main(int argc, char **argv)
 		return 2;
 	}
 	const char *name = argv[1];
+	bool help = strcmp(name, "help") == 0;
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
 		if (argc < 3) {
 			print_overview(stdout);
@@ -328,8 +348,16 @@ verb_main(int argc, char **argv)
 		}
 		name = argv[2];
 		argc = 2;
+		help = true;
 	} else if (strcmp(name, "--version") == 0) {
 		name = "version";
+	} else if (*name == '-') {
+		/* Turn the words so that the verb comes first; options keep their order. */
+		int at = leading(argc, argv);
+		char *verb = argv[at];
+		memmove(argv + 2, argv + 1, (size_t)(at - 1) * sizeof *argv);
+		argv[1] = verb;
+		name = verb;
 	}
 	const struct verb *v = verbs;
 	while (v->name != NULL && strcmp(v->name, name) != 0)
@@ -346,7 +374,7 @@ verb_main(int argc, char **argv)
 	add_table(&a, help_opt);
 	a.at = xcalloc((size_t)argc + 1, sizeof *a.at);
 	int r = parse(&a, argc - 2, argv + 2);
-	if (r == 0 && (args_flag(&a, "help") || strcmp(argv[1], "help") == 0))
+	if (r == 0 && (args_flag(&a, "help") || help))
 		print_help(stdout, v);
 	else if (r == 0)
 		r = v->run(&a);
@@ -360,12 +388,50 @@ verb_main(int argc, char **argv)
 }
 
 static void
-words(FILE *out, const struct verb *v)
+words(FILE *out, const struct opt *o)
 {
-	for (const struct opt *o = v->opts; o != NULL && o->name != NULL; o++)
+	for (; o != NULL && o->name != NULL; o++)
 		fprintf(out, " --%s", o->name);
-	for (const struct opt *o = v->client ? client_opts : help_opt; o->name != NULL; o++)
-		fprintf(out, " --%s", o->name);
+}
+
+/* Between single quotes, fish knows \' and \\. */
+static void
+fish_text(FILE *out, const char *text)
+{
+	fputc('\'', out);
+	for (; *text != '\0'; text++)
+		fprintf(out, *text == '\'' || *text == '\\' ? "\\%c" : "%c", *text);
+	fputc('\'', out);
+}
+
+static void
+fish_opts(FILE *out, const char *verb, const struct opt *o)
+{
+	for (; o != NULL && o->name != NULL; o++) {
+		fprintf(out,
+			"complete -c tikv-operator -n '__fish_seen_subcommand_from %s' -l %s %s",
+			verb, o->name, o->type == OPT_FLAG ? "" : "-r ");
+		if (o->letter != 0)
+			fprintf(out, "-s %c ", o->letter);
+		fputs("-d ", out);
+		fish_text(out, o->help);
+		fputc('\n', out);
+	}
+}
+
+static void
+fish(FILE *out)
+{
+	for (const struct verb *v = verbs; v->name != NULL; v++) {
+		fprintf(out, "complete -c tikv-operator -n __fish_use_subcommand -f -a %s -d ",
+			v->name);
+		fish_text(out, v->summary);
+		fputc('\n', out);
+		fish_opts(out, v->name, v->opts);
+		fish_opts(out, v->name, v->client ? client_opts : NULL);
+		fish_opts(out, v->name, help_opt);
+	}
+	fputs("complete -c kubectl-tikv -w tikv-operator\n", out);
 }
 
 int
@@ -373,23 +439,14 @@ verb_completion(FILE *out, const char *shell)
 {
 	bool zsh = strcmp(shell, "zsh") == 0;
 	if (strcmp(shell, "fish") == 0) {
-		for (const struct verb *v = verbs; v->name != NULL; v++) {
-			fprintf(out,
-				"complete -c tikv-operator -n __fish_use_subcommand -f -a %s -d "
-				"'%s'\n",
-				v->name, v->summary);
-			for (const struct opt *o = v->opts; o != NULL && o->name != NULL; o++)
-				fprintf(out,
-					"complete -c tikv-operator -n '__fish_seen_subcommand_from "
-					"%s' -l %s -d '%s'\n",
-					v->name, o->name, o->help);
-		}
+		fish(out);
 		return 0;
 	}
 	if (!zsh && strcmp(shell, "bash") != 0)
 		return -1;
 	if (zsh)
-		fprintf(out, "autoload -U +X bashcompinit && bashcompinit\n");
+		fprintf(out, "autoload -U +X compinit && compinit\n"
+			     "autoload -U +X bashcompinit && bashcompinit\n");
 	fprintf(out, "_tikv_operator() {\n\tlocal cur=${COMP_WORDS[COMP_CWORD]} words\n"
 		     "\tif [ \"$COMP_CWORD\" -eq 1 ]; then words=\"");
 	for (const struct verb *v = verbs; v->name != NULL; v++)
@@ -397,7 +454,9 @@ verb_completion(FILE *out, const char *shell)
 	fprintf(out, "\"\n\telse case ${COMP_WORDS[1]} in\n");
 	for (const struct verb *v = verbs; v->name != NULL; v++) {
 		fprintf(out, "\t%s) words=\"", v->name);
-		words(out, v);
+		words(out, v->opts);
+		words(out, v->client ? client_opts : NULL);
+		words(out, help_opt);
 		fprintf(out, "\" ;;\n");
 	}
 	fprintf(out, "\tesac; fi\n\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\n"

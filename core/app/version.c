@@ -13,7 +13,8 @@ const struct opt none_opts[] = { { NULL, 0, OPT_FLAG, NULL, NULL, NULL } };
 int
 version_main(struct args *a)
 {
-	(void)a;
+	if (args_count(a) > 0)
+		return verb_usage_error(a, "takes no arguments: %s", args_at(a, 0));
 	printf("tikv-operator %s\n", VERSION);
 	printf("%s, libcurl %s, libevent %s, cJSON %s, libyaml %s, %s\n", LUAJIT_VERSION,
 		curl_version_info(CURLVERSION_NOW)->version, event_get_version(), cJSON_Version(),

@@ -295,7 +295,7 @@ verdict_of(struct ctl *c, const struct guard_subject *s, const struct action *a)
 	if (a->of != KIND_COUNT)
 		json_put_str(out, "kind", kind_row(a->of)->kind);
 	json_put_str(out, "name", a->name && *a->name ? a->name : NULL);
-	json_put_bool(out, "allowed", guard_check(c->conf.guard, s, a, &e) == 0);
+	json_put_bool(out, "allowed", guard_foresee(c->conf.guard, s, a, &e) == 0);
 	json_put_str(out, "refusal", e.code ? e.msg : NULL);
 	return out;
 }

@@ -425,20 +425,35 @@ refused(struct guard *g, const char *rule)
 	buf_fini(&labels);
 }
 
-int
-guard_check(struct guard *g, const struct guard_subject *s, const struct action *a, struct err *e)
+/* The first rule that says no, or -1. */
+static int
+first_no(struct guard *g, const struct guard_subject *s, const struct action *a, int from,
+	struct err *e)
 {
 	struct ask q;
-	int rc = 0;
+	int no = -1;
 
 	ask_open(&q, g, s, a);
-	for (int i = 0; i < GUARD_RULES && rc == 0; i++) {
-		rc = rules[i](&q, e);
-		if (rc != 0)
-			refused(g, guard_rules[i].id);
-	}
+	for (int i = from; i < GUARD_RULES && no < 0; i++)
+		no = rules[i](&q, e) != 0 ? i : -1;
 	json_free(q.live_tree);
 	json_free(q.cluster_tree);
 	json_free(q.target_tree);
-	return rc;
+	return no;
+}
+
+int
+guard_check(struct guard *g, const struct guard_subject *s, const struct action *a, struct err *e)
+{
+	int no = first_no(g, s, a, 0, e);
+
+	if (no >= 0)
+		refused(g, guard_rules[no].id);
+	return no < 0 ? 0 : -1;
+}
+
+int
+guard_foresee(struct guard *g, const struct guard_subject *s, const struct action *a, struct err *e)
+{
+	return first_no(g, s, a, 1, e) < 0 ? 0 : -1;
 }

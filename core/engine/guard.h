@@ -46,6 +46,9 @@ void guard_free(struct guard *g);
 /* 0, or -1 with ERR_REFUSED. */
 int guard_check(
 	struct guard *g, const struct guard_subject *s, const struct action *a, struct err *e);
+/* What all rules but G1 say, not counted: for dry runs, which never send. */
+int guard_foresee(
+	struct guard *g, const struct guard_subject *s, const struct action *a, struct err *e);
 /* The longest a request may take after guard_check() said yes. */
 #define GUARD_REQUEST_MS 5000
 /* What a write returned or an expectation that failed: input of G9's breaker. */

@@ -11,7 +11,8 @@ disown
 eventually 10 "PD is played over TLS" grep -q 'tls ' "$D/attach-tls.out"
 tls_port=$(awk '/ready/ {print $5}' "$D/attach-tls.out")
 operator_kill a TERM
-operator_start a --connect-to "secure-pd.tls:2379:127.0.0.1:$tls_port"
+operator_start a --connect-to "secure-pd.tls:2379:127.0.0.1:$tls_port" \
+	--connect-to "secure-pd-0.secure-pd-peer.tls.svc:2379:127.0.0.1:$tls_port"
 eventually 20 "the operator leads" leading
 k -n tls apply -f examples/tls/cluster.yaml >/dev/null
 eventually 90 "one PD and one TiKV over TLS" is "1/1 1/1" field tls cluster secure '.status.pdReady} {.status.tikvReady'

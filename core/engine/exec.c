@@ -33,6 +33,7 @@ run_free(struct exec_run *r)
 		pd_cancel(r->pd, r->pd_call);
 	if (r->http != NULL)
 		http_cancel(r->x->conf.http, r->http);
+	free(r->subject_rv);
 	obj_unref(r->subject);
 	plan_free(r->plan);
 	free(r->key);
@@ -75,6 +76,7 @@ exec_start(struct exec *x, const char *key, const struct guard_subject *s, struc
 	r->x = x;
 	r->key = xstrdup(key);
 	r->subject = obj_ref(s->object);
+	r->subject_rv = xstrdup(r->subject->rv);
 	r->cluster = xstrdup(s->cluster != NULL ? s->cluster : "");
 	r->ns = xstrdup(s->object->ns != NULL ? s->object->ns : "");
 	r->plan = own_plan;

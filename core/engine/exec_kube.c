@@ -59,6 +59,10 @@ on_written(void *arg, const cJSON *body, const struct err *why)
 		expect(r, a->of, a->ns, a->name, json_str(body, "metadata.uid", ""),
 			json_str(body, "metadata.resourceVersion", ""));
 		guard_note(r->x->conf.guard, &s, a, true);
+		if (strcmp(json_str(body, "metadata.uid", ""), r->subject->uid) == 0) {
+			free(r->subject_rv);
+			r->subject_rv = xstrdup(json_str(body, "metadata.resourceVersion", ""));
+		}
 		if (a->kind == ACTION_PATCH_META && strcmp(a->uid, r->subject->uid) == 0 &&
 			json_get(a->tree, "remove_finalizers") != NULL)
 			r->subject_gone = true;
@@ -91,7 +95,33 @@ apply(struct exec_run *r)
 		r->x->conf.api, a->of, a->ns, a->name, NULL, a->object, !a->creates, on_written, r);
 }
 
-/* A claim has no controller reference that would make the API server refuse to merge two owners. */
+/* Under this name is our own object, which the cache does not show: it has lost its labels. */
+static bool
+is_our_own(const struct exec_run *r, const struct action *a, const cJSON *body)
+{
+	const char *owner = a->of == KIND_CLAIM
+				    ? json_str(body, "metadata.annotations." OWNER_UID, "")
+				    : json_str(ref_controller(body), "uid", "");
+
+	return strcmp(owner, r->subject->uid) == 0 &&
+	       json_path(body, "metadata.deletionTimestamp") == NULL;
+}
+
+static void
+apply_to(struct exec_run *r, const cJSON *live)
+{
+	const struct action *a = exec_action(r);
+	cJSON *object = json_clone(a->object);
+
+	json_put_str(
+		(cJSON *)json_get(object, "metadata"), "uid", json_str(live, "metadata.uid", ""));
+	r->api =
+		api_apply(r->x->conf.api, a->of, a->ns, a->name, NULL, object, true, on_written, r);
+	json_free(object);
+}
+
+/* The cache holds only what carries our label, and an apply merges into what it finds: so somebody
+ * else's object of this name, which nobody controls, would become ours. */
 static void
 on_absent(void *arg, const cJSON *body, const struct err *why)
 {
@@ -99,17 +129,20 @@ on_absent(void *arg, const cJSON *body, const struct err *why)
 	const struct action *a = exec_action(r);
 	struct guard_subject s = exec_subject(r);
 	struct err e = *why;
+	bool ours = e.code == ERR_NONE && is_our_own(r, a, body);
 
-	(void)body;
 	r->api = NULL;
-	if (e.code == ERR_NOT_FOUND) {
+	if (e.code == ERR_NOT_FOUND || ours) {
 		err_clear(&e);
 		if (guard_check(r->x->conf.guard, &s, a, &e) == 0) {
-			apply(r);
+			if (ours)
+				apply_to(r, body);
+			else
+				apply(r);
 			return;
 		}
 	} else if (e.code == ERR_NONE) {
-		err_set(&e, ERR_CONFLICT, "%s %s: is there already: looked at again",
+		err_set(&e, ERR_CONFLICT, "%s %s: is there already and not ours",
 			kind_row(a->of)->kind, a->name);
 	}
 	exec_step_done(r, &e);
@@ -271,7 +304,7 @@ exec_kube_send(struct exec_run *r, const struct action *a, struct err *e)
 
 	switch (a->kind) {
 	case ACTION_APPLY:
-		if (a->creates && a->of == KIND_CLAIM)
+		if (a->creates)
 			r->api = api_get(api, a->of, a->ns, a->name, on_absent, r);
 		else
 			apply(r);
@@ -326,6 +359,8 @@ on_status(void *arg, const cJSON *body, const struct err *why)
 	exec_status_done(r, why);
 }
 
+/* The API server ignores the uid in a status of a custom object, but not the version: a late write
+ * must reach neither a successor of that name nor a newer status. */
 void
 exec_kube_status(struct exec_run *r)
 {
@@ -336,6 +371,7 @@ exec_kube_status(struct exec_run *r)
 	if (r->ns[0] != '\0')
 		json_put_str(meta, "namespace", r->ns);
 	json_put_str(meta, "uid", r->subject->uid);
+	json_put_str(meta, "resourceVersion", r->subject_rv);
 	json_put_str(object, "apiVersion", kind_api_version(k));
 	json_put_str(object, "kind", kind_row(k)->kind);
 	json_put(object, "metadata", meta);

@@ -14,6 +14,8 @@ struct exec_run {
 	struct exec_run *next, **prev;
 	char *key, *cluster, *ns;
 	struct obj *subject;
+	char *subject_rv; /* of its version that status was computed from, our own writes since
+			     included */
 	struct plan *plan;
 	int at;
 	bool write_status, owner_seen, subject_gone;

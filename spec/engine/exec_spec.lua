@@ -70,6 +70,14 @@ describe("exec", function()
     q:reply(200, text)
   end
 
+  --- Before anything is made, the API server is asked whether it is really absent.
+  local function absent()
+    local q = r.w:request()
+    assert.equal("GET", q.method)
+    q:status(404, "NotFound", "absent")
+    return q
+  end
+
   it("creates by apply without force, after reading the owner from a quorum (R4, A3)", function()
     start()
     local s = r:tikv(0)
@@ -79,6 +87,7 @@ describe("exec", function()
     assert.truthy(q.path:find("/tikvs/basic-0", 1, true), q.path)
     assert.is_nil(q.query.resourceVersion)
     q:reply(200, live("TiKV", "basic-0"))
+    assert.truthy(absent().path:find("/configmaps/basic-tikv-0", 1, true))
     q = r.w:request()
     assert.equal("PATCH", q.method)
     assert.truthy(q.path:find("/configmaps/basic-tikv-0", 1, true), q.path)
@@ -130,6 +139,7 @@ describe("exec", function()
     r.w:request():reply(200, live("TiKV", "basic-0"))
     r.w:request():reply(200, live("Pod", "basic-tikv-0"))
     r.w:run(1)
+    absent()
     assert.equal("PATCH", r.w:request().method)
   end)
 
@@ -253,11 +263,42 @@ describe("exec", function()
     assert.equal(tonumber(C.ERR_CONFLICT), result().code)
   end)
 
+  it("leaves an unlabelled object of the same name to whom it belongs (S14)", function()
+    start()
+    local s = r:tikv(0)
+    run(s, { config() })
+    r.w:request():reply(200, live("TiKV", "basic-0"))
+    r.w:request():reply(200, { apiVersion = "v1", kind = "ConfigMap", metadata = { name = "basic-tikv-0",
+      namespace = "ns", uid = "theirs", resourceVersion = "7" }, data = { mine = "x" } })
+    assert.equal(tonumber(C.ERR_CONFLICT), result().code)
+    assert.equal(2, #r.w.requests)
+  end)
+
+  it("applies by uid to its own object that has lost its labels", function()
+    start()
+    local s = r:tikv(0)
+    run(s, { config() })
+    r.w:request():reply(200, live("TiKV", "basic-0"))
+    r.w:request():reply(200, { apiVersion = "v1", kind = "ConfigMap", metadata = { name = "basic-tikv-0",
+      namespace = "ns", uid = "ours", resourceVersion = "7", ownerReferences = S.owner("TiKV", "basic-0") } })
+    local q = r.w:request()
+    assert.equal("PATCH", q.method)
+    assert.equal("ours", kube.at(q.body, "metadata.uid"))
+  end)
+
+  it("writes status against the version it was computed from (S10, S12)", function()
+    start()
+    local s = r:tikv(0)
+    run(s, {}, { status = { phase = "Serving" } }, true)
+    assert.equal(ffi.string(s.object.rv), kube.at(r.w:request().body, "metadata.resourceVersion"))
+  end)
+
   it("opens the breaker when what was made belongs to somebody else (G9)", function()
     start()
     local s = r:tikv(0)
     run(s, { config() })
     r.w:request():reply(200, live("TiKV", "basic-0"))
+    absent()
     r.w:request():reply(200, { apiVersion = "v1", kind = "ConfigMap", metadata = { name = "basic-tikv-0",
       namespace = "ns", uid = "u", resourceVersion = "900", ownerReferences = S.owner("TiKV", "basic-9") } })
     assert.equal(0, result().failed)

@@ -42,6 +42,7 @@ report(const struct schedule_conf *c, const struct schedule_result *r)
 	if (c->crash_after_write > 0)
 		printf("   (crash after write %d)", c->crash_after_write);
 	putchar('\n');
+	(void)fflush(stdout);
 }
 
 struct totals {

@@ -125,10 +125,10 @@ net_latency(struct net *n)
 	return n->conf.latency_min_ms + (int64_t)rng_below(&n->conf.rng, (uint64_t)span + 1);
 }
 
-struct net_verdict
-net_judge(struct http_req *r, enum net_point_kind kind, size_t len)
+static struct net_point
+point_of(const struct http_req *r, enum net_point_kind kind, size_t len)
 {
-	struct net_point p = { .kind = kind,
+	return (struct net_point){ .kind = kind,
 		.who = r->who,
 		.method = r->method,
 		.host = r->host,
@@ -136,8 +136,27 @@ net_judge(struct http_req *r, enum net_point_kind kind, size_t len)
 		.query = r->query,
 		.seq = r->seq,
 		.stream = r->idle_ms > 0,
+		.content_type = r->content_type,
+		.body = r->body,
+		.body_len = r->body_len,
+		.sent_ms = r->sent_ms,
 		.status = r->head.status,
 		.len = len };
+}
+
+bool
+net_carrying(const struct net *n, struct net_point *out)
+{
+	if (!n->carried)
+		return false;
+	*out = point_of(n->carried, NET_AT_REQUEST, n->carried->body_len);
+	return true;
+}
+
+struct net_verdict
+net_judge(struct http_req *r, enum net_point_kind kind, size_t len)
+{
+	struct net_point p = point_of(r, kind, len);
 
 	for (struct script **at = &r->net->scripts; *at; at = &(*at)->next) {
 		struct script *s = *at;
@@ -349,7 +368,9 @@ ask_api(struct http_req *r, struct apisim *a, bool silent)
 	q.on_end = hear_end;
 	q.arg = &h;
 	buf_init(&h.body, 0);
+	r->net->carried = r;
 	apisim_request(a, &q);
+	r->net->carried = NULL;
 	if (!silent && !r->ended)
 		answer(r, h.status, h.type, h.warning, h.body.at, h.body.len, 0);
 	free(h.type);
@@ -429,6 +450,7 @@ send_call(struct http *h, const struct http_call *c)
 	r->client = client;
 	r->who = xstrdup(client->who);
 	r->seq = ++n->seq;
+	r->sent_ms = loop_now(n->conf.loop);
 	r->method = xstrdup(c->method);
 	r->url = xstrdup(c->url);
 	take_url(r, c->url);

@@ -29,6 +29,9 @@ struct net_point {
 	const char *method, *host, *path, *query; /* host with port when the URL has one */
 	uint64_t seq;                             /* number of the request in this net */
 	bool stream;
+	const char *content_type, *body; /* of the request; body NULL: none */
+	size_t body_len;
+	int64_t sent_ms;
 	int status; /* at ANSWER and CHUNK */
 	size_t len; /* bytes of the answer or chunk */
 };
@@ -86,6 +89,8 @@ void net_unserve(struct net *n, net_handler_fn *fn, void *arg); /* all hosts of 
 /* One client. Freeing it drops what is under way without a callback: a crash. */
 struct http *net_http_new(struct net *n, const char *who);
 void net_http_free(struct http *h);
+/* The request that a server is carrying out right now, for judges of its writes; false: none. */
+bool net_carrying(const struct net *n, struct net_point *out);
 size_t net_in_flight(const struct net *n);
 uint64_t net_requests(const struct net *n);
 /* What happens at the next point of that kind (of request seq; 0: of any), before the callback is

@@ -42,6 +42,7 @@ struct net {
 	struct net_conf conf;
 	struct server *servers, *servers_end;
 	struct http_req *first; /* all requests */
+	struct http_req *carried;
 	uint64_t seq;
 };
 
@@ -57,6 +58,7 @@ struct http_req {
 	struct net_http *client; /* NULL once detached */
 	char *who;
 	uint64_t seq;
+	int64_t sent_ms;
 	char *method, *url, *host, *path, *query, *body, *content_type, *accept, *agent;
 	size_t body_len;
 	struct timer *leave, *deadline;

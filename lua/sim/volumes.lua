@@ -1,5 +1,7 @@
 --- volumes: provisions and binds claims, grows them, and deletes released volumes.
 -- One default StorageClass "standard" that expands. A claim with an unknown class stays Pending.
+local runtime = require "sim.runtime"
+
 local M = { provision_ms = 50 }
 local classes = {}
 
@@ -47,6 +49,7 @@ local function on_claim(event, claim)
         if status ~= 200 then return end
         if pv.spec.persistentVolumeReclaimPolicy == "Delete" then
           sim.request("DELETE", "/api/v1/persistentvolumes/" .. name)
+          runtime.disks[claim.metadata.uid] = nil
         else
           sim.request("PATCH", "/api/v1/persistentvolumes/" .. name .. "/status", { status = { phase = "Released" } })
         end

@@ -95,6 +95,12 @@ function M.settle(w, p)
     return p:wait("InstancesNotReady", "%d of %d ready; not ready: %s", #live - #unready, wanted,
       members.some(unready)):progress { done = #live - #unready, total = wanted }
   end
+  if not w.object.spec.minReadySeconds then return end
+  local left = 0
+  for _, m in ipairs(live) do left = math.max(left, m.left) end
+  if left > 0 then
+    return p:retry(left, "MinReadySeconds", "all are ready, not yet for %d seconds", w.object.spec.minReadySeconds)
+  end
 end
 
 return M

@@ -116,11 +116,12 @@ function M.object(kind, ns, name, labels)
   }
 end
 
----Make `owner` (an object) the controller of `object`. Claims never get one: see pvc.
+---Make `owner` (an object) the controller of `object`. Claims never get one: see pvc. The owner is not
+---blocked from going first: its own finalizer does that, and some clusters ask for more rights for it.
 function M.own(object, owner)
   object.metadata.ownerReferences = { {
     apiVersion = M.API, kind = owner.kind, name = owner.metadata.name, uid = owner.metadata.uid,
-    controller = true, blockOwnerDeletion = true,
+    controller = true,
   } }
   return object
 end

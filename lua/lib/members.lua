@@ -10,7 +10,8 @@ M.ROW = {
   template = kube.path_annotation(kube.annotation.template),
   founder = kube.path_annotation(kube.annotation.initial_cluster), topology = "spec.topology",
   phase = "status.phase", reason = "status.reason", message = "status.message", id = "status.id",
-  ready = "status.conditions[type=Ready].status", current = "status.currentRevision",
+  ready = "status.conditions[type=Ready].status",
+  since = "status.conditions[type=Ready].lastTransitionTime", current = "status.currentRevision",
 }
 
 ---@class member
@@ -18,6 +19,8 @@ M.ROW = {
 ---@field pod string
 ---@field row table
 ---@field ready boolean
+---@field available boolean ready for minReadySeconds (5 where nothing is said)
+---@field lost boolean it has served, and is not ready now
 ---@field deleting boolean
 ---@field updated boolean its pod runs the revision of the template
 ---@field outdated boolean its object has another revision
@@ -31,6 +34,13 @@ local function pd_members(w)
   return out
 end
 
+---Seconds until an instance that is ready counts as available; 0: it does.
+local function until_available(w, r)
+  local since = time.parse(r.since or "")
+  local min = tonumber(w.object.spec.minReadySeconds) or 5
+  return since and math.max(since + min - w.now, 0) or 0
+end
+
 ---@param revision string name of the update revision
 ---@return member[]
 function M.list(w, revision)
@@ -39,8 +49,11 @@ function M.list(w, revision)
   local out = {}
   for n, r in ipairs(w.rows or {}) do
     local pod = kube.pod_name(r.name, component)
+    local ready = r.ready == "True" and not r.deleting
+    local left = ready and until_available(w, r) or 0
     out[n] = {
-      name = r.name, pod = pod, row = r, ready = r.ready == "True" and not r.deleting,
+      name = r.name, pod = pod, row = r, ready = ready, available = ready and left == 0, left = left,
+      lost = not ready and not r.deleting and r.current ~= nil,
       deleting = r.deleting ~= nil, updated = r.current == revision,
       outdated = r.revision ~= revision, pd = in_pd and in_pd[pod],
     }

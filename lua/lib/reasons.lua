@@ -53,6 +53,8 @@ M.all = {
   MemberJoining = { text = "One PD member joins at a time.", hint = "see the member named in the message" },
   ScalingOut = { text = "Instances are being added.", hint = "it ends by itself" },
   InstancesNotReady = { text = "Some instances are not ready yet.", hint = "see the instances named in the message" },
+  MinReadySeconds = { text = "All instances are ready, but not yet for spec.minReadySeconds.",
+    hint = "it ends by itself" },
   ScaleInWaiting = { text = "There are more instances than wanted; removing them safely comes with a later version.",
     hint = "raise spec.replicas again, or wait for the version" },
   UpdateWaiting = { text = "The template changed; restarting instances in order comes with a later version.",

@@ -110,10 +110,13 @@ local function facts_of(w)
   f.busy = groups_with(w, function(g) return g.progressing == "True" end)
   f.up = groups_with(w, function(g) return g.suspended_condition ~= "True" end)
   f.updating = groups_with(w, function(g) return g.phase == "Updating" end)
+  f.degraded = groups_with(w, function(g) return g.phase == "Degraded" end)
   f.ready = f.groups > 0 and not f.unready[1]
   f.available, f.available_reason, f.available_message = M.available(w)
   return f
 end
+
+local UNKNOWN_TOO_LONG = 60 -- seconds
 
 local function phase(w, f)
   local spec, old = w.object.spec, w.object.status or {}
@@ -125,8 +128,13 @@ local function phase(w, f)
   if f.ready and f.available == true then return "Running" end
   if new then return "Creating" end
   if f.available == false then return "Unavailable" end
+  if f.degraded[1] or M.history(w) then return "Degraded" end
   if f.updating[1] then return "Updating" end
-  return "Degraded"
+  -- what is added, or waits to be, takes nothing away from what serves
+  if not f.ready then return "Scaling" end
+  -- PD was not asked yet (we have just begun), or has not answered for a while
+  local since = old.reason == "PDUnknown" and time.parse(old.since or "")
+  return since and w.now - since > UNKNOWN_TOO_LONG and "Degraded" or "Running"
 end
 
 local function conditions_of(w, f, ph)

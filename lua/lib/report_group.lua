@@ -22,9 +22,11 @@ local function phase(w, f, why)
   local new = NEW[f.old.phase or "Pending"]
   if w.object.kind == "PDGroup" and not w.object.spec.bootstrapped then return "Founding" end
   if #f.list == 0 and f.wanted > 0 then return "Pending" end
+  -- only what has served can be missed; what never served is on its way
+  if f.lost > 0 and not new then return "Degraded" end
   if #f.live ~= f.wanted or #f.list ~= #f.live then return new and "Creating" or "Scaling" end
   if f.outdated > 0 then return "Updating" end
-  if f.ready < f.wanted then return new and "Creating" or "Degraded" end
+  if f.ready < f.wanted or why.reason == "MinReadySeconds" then return new and "Creating" or "Scaling" end
   return "Ready"
 end
 
@@ -45,7 +47,8 @@ end
 local function counts(w)
   local rev, list = group.view(w)
   local f = { old = w.object.status or {}, list = list, live = members.live(list), revision = rev,
-    wanted = scaling.wanted(w.object), ready = 0, updated = 0, current = 0, outdated = 0, suspended = 0 }
+    wanted = scaling.wanted(w.object), ready = 0, updated = 0, current = 0, outdated = 0, suspended = 0,
+    lost = 0 }
   for _, m in ipairs(list) do
     if m.updated then f.updated = f.updated + 1 end
     if m.row.current and m.row.current == f.old.currentRevision then f.current = f.current + 1 end
@@ -53,6 +56,7 @@ local function counts(w)
   end
   for _, m in ipairs(f.live) do
     if m.ready then f.ready = f.ready + 1 end
+    if m.lost then f.lost = f.lost + 1 end
     if m.outdated then f.outdated = f.outdated + 1 end
   end
   f.synced = rev ~= nil and #f.live == f.wanted and f.outdated == 0
@@ -79,7 +83,7 @@ local function progressing(w, f, ph, why)
 end
 
 local function conditions_of(w, f, ph, why)
-  local ready = f.ready >= f.wanted and ph ~= "Suspended"
+  local ready = f.ready >= f.wanted and ph ~= "Suspended" and why.reason ~= "MinReadySeconds"
   local list = {
     conditions.of("Ready", ready, ready and "Ready" or "NotAllInstancesReady", "%d of %d ready", f.ready, f.wanted),
     conditions.of("Synced", f.synced, f.synced and "Synced" or "NotAllInstancesUpToDate"),

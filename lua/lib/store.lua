@@ -54,7 +54,7 @@ local WELL_KNOWN = {
 ---Labels the store should have: location from the node, the rest from the spec. Nil: not known yet.
 function M.wanted_labels(w, i)
   local keys = w.pd.replication and w.pd.replication.location_labels or {}
-  local out = {}
+  local out = { ["k/tikvgroup"] = i.ns .. "." .. i.group }
   for k, v in pairs(i.spec.server and i.spec.server.labels or {}) do out[k] = v end
   local node = w.node and w.node.labels
   for _, key in ipairs(keys) do

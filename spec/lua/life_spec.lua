@@ -99,6 +99,52 @@ describe("A cluster in the toy world", function()
     assert.equal("6/6", m:get("Cluster", "basic").status.tikvReady)
   end)
 
+  -- Phases that a kind went through while the toy world settled, in order, without repeats.
+  local function phases(kind)
+    local seen = {}
+    m.after_round = function()
+      local ph = (m:get(kind, "basic").status or {}).phase
+      if ph and seen[#seen] ~= ph then seen[#seen + 1] = ph end
+    end
+    m.after_round()
+    m:settle()
+    return table.concat(seen, " ")
+  end
+
+  it("is Scaling while stores are added, and Creating before: nothing that served is lost (W-32)", function()
+    things.basic(m, 3, 3)
+    assert.equal("Pending Creating Ready", phases("TiKVGroup"))
+    set(m, "TiKVGroup", "basic", function(s) s.replicas = 6 end)
+    assert.equal("Ready Scaling Ready", phases("TiKVGroup"))
+    set(m, "TiKVGroup", "basic", function(s) s.replicas = 8 end)
+    assert.equal("Running Scaling Running", phases("Cluster"))
+    set(m, "PDGroup", "basic", function(s) s.replicas = 5 end)
+    assert.equal("Ready Scaling Ready", phases("PDGroup"))
+  end)
+
+  it("is Degraded when a store that served is lost", function()
+    up(1, 3)
+    m.pods_ready = false
+    m:delete("Pod", "basic-tikv-1")
+    assert.equal("Ready Degraded", phases("TiKVGroup"))
+    assert.equal("Degraded", m:get("Cluster", "basic").status.phase)
+    m.pods_ready = true
+    assert.equal("Degraded Running", phases("Cluster"))
+  end)
+
+  it("counts an instance only after minReadySeconds where the group asks for it (W-32)", function()
+    up(1, 1)
+    set(m, "TiKVGroup", "basic", function(s) s.replicas, s.minReadySeconds = 2, 20 end)
+    m:settle()
+    local status = m:get("TiKVGroup", "basic").status
+    assert.equal("MinReadySeconds", status.reason)
+    assert.equal(2, status.readyReplicas)
+    assert.equal("Scaling", status.phase)
+    m.now = m.now + 20
+    m:settle()
+    assert.equal("Ready", m:get("TiKVGroup", "basic").status.phase)
+  end)
+
   it("adds no store while PD's list, which holds taken ordinals, can not be read", function()
     up(3, 1)
     m.pd, m.pd_down = { known = false, reason = "no answer" }, true
@@ -376,6 +422,7 @@ describe("A cluster in the toy world", function()
     m:settle()
     assert.equal("20Gi", m:get("PersistentVolumeClaim", "data-basic-tikv-0").spec.resources.requests.storage)
     assert.equal("fast", m.stores[1].labels.disk)
+    assert.equal("ns.basic", m.stores[1].labels["k/tikvgroup"])
     assert.equal(pod, m:get("Pod", "basic-tikv-0").metadata.uid)
     set(m, "TiKVGroup", "basic", function(s)
       s.template = mini.copy(s.template)

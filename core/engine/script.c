@@ -309,12 +309,27 @@ unmetered(struct script *s, const char *key)
 	buf_fini(&label);
 }
 
+/* One line that still says where: "too many instructions (5000000) at p/policy.lua:3". */
+char *
+script_line(const char *why)
+{
+	size_t n = strcspn(why, "\n");
+	const char *line = strstr(why, ".lua:"), *at = strstr(why, "\n  at ");
+
+	while (at != NULL && strncmp(at + 6, "(engine)", 8) == 0)
+		at = strstr(at + 1, "\n  at ");
+	if (at == NULL || (line != NULL && line < why + n))
+		return xstrndup(why, n);
+	at += 3;
+	return xasprintf("%.*s %.*s", (int)n, why, (int)strcspn(at, "\n"), at);
+}
+
 /* Told once: what is told is written to the ConfigMap, and that comes back as an event. */
 void
 origin_state(struct script *s, struct origin *o, const char *state, const char *reason)
 {
 	const char *name = o->name != NULL ? o->name : "";
-	char *why = xstrndup(reason, strcspn(reason, "\n")); /* the log has the traceback */
+	char *why = script_line(reason); /* the log has the traceback */
 	char *tell = xasprintf("%s %s %s", state, name, why);
 	bool same = o->told != NULL && strcmp(o->told, tell) == 0;
 	struct buf labels;
@@ -507,6 +522,8 @@ script_new(const struct script_conf *c, struct err *e)
 	if (c->metrics != NULL) {
 		metric_family(c->metrics, "tikv_operator_policy_info", METRIC_GAUGE,
 			"Labelled ConfigMaps by state.", NULL);
+		metric_family(c->metrics, "tikv_operator_policy_errors_total", METRIC_COUNTER,
+			"Answers of policies that failed and held a step.", NULL);
 		metric_family(c->metrics, "tikv_operator_script_swaps_total", METRIC_COUNTER,
 			"Generations of scripts that became active.", NULL);
 	}

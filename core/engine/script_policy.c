@@ -124,6 +124,19 @@ over:
 	sources_fini(&src);
 }
 
+static void
+failed(struct script *s, const char *ref)
+{
+	struct buf label;
+
+	if (s->conf.metrics == NULL)
+		return;
+	buf_init(&label, 0);
+	metric_label(&label, "configmap", ref);
+	metric_add(s->conf.metrics, "tikv_operator_policy_errors_total", label.at, 1);
+	buf_fini(&label);
+}
+
 static cJSON *
 ask_one(struct script *s, struct policy *p, const char *ref, const char *question,
 	const cJSON *list, struct err *e)
@@ -137,8 +150,10 @@ ask_one(struct script *s, struct policy *p, const char *ref, const char *questio
 	json_free(n);
 	if (end == VM_OK)
 		return answer;
-	e->msg[strcspn(e->msg, "\n")] = '\0'; /* a status is one sentence */
-	err_wrap(e, "policy %s", ref);
+	char *why = script_line(e->msg);
+	err_set(e, e->code, "policy %s: %s", ref, why);
+	free(why);
+	failed(s, ref);
 	return NULL;
 }
 
@@ -174,6 +189,7 @@ policy_ask(void *arg, const char *name, const cJSON *value, cJSON **answer, stru
 		cJSON *said, *row;
 		if (p == NULL || p->vm == NULL) {
 			silent_policy(s->refs[i], p, e);
+			failed(s, s->refs[i]);
 			goto fail;
 		}
 		said = ask_one(s, p, s->refs[i], question, list, e);

@@ -51,6 +51,7 @@ struct script {
 
 void origin_fini(struct origin *o);
 void origin_state(struct script *s, struct origin *o, const char *state, const char *reason);
+char *script_line(const char *why); /* an error as one line; the caller frees */
 /* Call fn in the child, or here when there is none. */
 int script_child(struct script *s, int (*fn)(void *arg, struct buf *out), void *arg, struct err *e);
 struct vm *script_vm(

@@ -28,13 +28,18 @@ end
 local function opened(w, question)
   local until_text = (w.object.metadata.annotations or {})["core.tikv.org/open-" .. question:gsub("_", "-")]
   local limit = until_text and time.parse(until_text)
-  return limit ~= nil and w.now < limit
+  return limit ~= nil and w.now < limit and until_text
 end
 
+---@param p plan? tells that a person has opened the gate
 ---@return boolean yes
 ---@return string? why
-function M.can(w, question, args)
-  if opened(w, question) then return true end
+function M.can(w, question, args, p)
+  local opened_until = opened(w, question)
+  if opened_until then
+    if p then p:event("Warning", "PolicyOpened", "%s is open until %s by an annotation", question, opened_until) end
+    return true
+  end
   for _, a in ipairs(answers(question, json.array { args })) do
     if a.answer == false then
       return false, ("%s: %s"):format(a.policy, a.reason or "no reason given")

@@ -48,7 +48,7 @@ end
 local function create(w, p, numbers, founder, record)
   local g = w.object
   local ok, why = questions.can(w, "can_scale_out", { group = g.metadata.name,
-    component = kube.component[g.kind], ordinals = json.array(kube.merge({}, numbers)), replicas = M.wanted(g) })
+    component = kube.component[g.kind], ordinals = json.array(kube.merge({}, numbers)), replicas = M.wanted(g) }, p)
   if not ok then return p:retry(30, "PolicyDenied", "can_scale_out: %s", why) end
   local rev = revision.name(g, kube.component[g.kind], kube.features(w.cluster))
   local counted = topology.counted(g, w.rows or {})

@@ -43,6 +43,8 @@ function M.delay(old, new, keys, lazy)
       return 0
     end
   end
+  -- Who corrects a policy wants to see what it says now.
+  if old.message ~= new.message and (new.reason or ""):sub(1, 6) == "Policy" then lazy = math.min(lazy, 5) end
   local ready, was
   for _, c in ipairs(new.conditions or {}) do if c.type == "Ready" then ready = c.status end end
   for _, c in ipairs(old.conditions or {}) do if c.type == "Ready" then was = c.status end end

@@ -121,7 +121,9 @@ describe("A question", function()
     answers({ policy = "b", answer = false })
     local open = { now = 1000, object = { metadata = { annotations = {
       ["core.tikv.org/open-can-scale-out"] = "1970-01-01T00:20:00Z" } } } }
-    assert.is_true(questions.can(open, "can_scale_out", {}))
+    local p = plan.new()
+    assert.is_true(questions.can(open, "can_scale_out", {}, p))
+    assert.equal("PolicyOpened", p.actions[1].reason)
     open.now = 2000
     assert.is_false((questions.can(open, "can_scale_out", {})))
   end)

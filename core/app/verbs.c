@@ -7,6 +7,7 @@ const struct verb verbs[] = {
 	VERB_STATUS,
 	VERB_EXPLAIN,
 	VERB_PLAN,
+	VERB_REPLAY,
 	VERB_CHECK,
 	VERB_VERSION,
 	VERB_COMPLETION,

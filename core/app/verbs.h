@@ -6,7 +6,7 @@
 #include "app/verb.h"
 
 extern const struct opt run_opts[], playground_opts[], simulate_opts[], status_opts[],
-	explain_opts[], plan_opts[], check_opts[], none_opts[];
+	explain_opts[], plan_opts[], check_opts[], replay_opts[], none_opts[];
 int run_main(struct args *a);
 int playground_main(struct args *a);
 int simulate_main(struct args *a);
@@ -14,6 +14,7 @@ int status_main(struct args *a);
 int explain_main(struct args *a);
 int plan_main(struct args *a);
 int check_main(struct args *a);
+int replay_main(struct args *a);
 int version_main(struct args *a);
 int completion_main(struct args *a);
 
@@ -64,6 +65,18 @@ int completion_main(struct args *a);
 			"--lua-dir the scripts\n"                                            \
 			"of that folder are tried.",                                         \
 			"  kubectl tikv plan --lua-dir ./my-lua", plan_opts, true, plan_main \
+	}
+#define VERB_REPLAY                                                                               \
+	{                                                                                         \
+		"replay", "run a recorded pass again: is the plan the same?", "FILE",             \
+			"FILE holds what the operator's /debug/pass/KIND/NAMESPACE/NAME said, - " \
+			"is standard input. The\n"                                                \
+			"world and the answers of policies come from the record, nothing else "   \
+			"is asked. Exit code 0:\n"                                                \
+			"the same plan, 1: another one.",                                         \
+			"  curl -s localhost:8080/debug/pass/TiKV/db/basic-0 > pass.json\n"       \
+			"  tikv-operator replay pass.json --lua-dir ./my-lua",                    \
+			replay_opts, false, replay_main                                           \
 	}
 #define VERB_CHECK                                                                           \
 	{                                                                                    \

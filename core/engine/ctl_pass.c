@@ -130,9 +130,12 @@ decide(struct ctl *c, const char *key, const struct obj *o, const cJSON *last, c
 			err_set(e, ERR_INVALID, "the pass returned no plan");
 		}
 	}
-	if (keep)
+	if (keep) {
 		record_pass(c->conf.record, key, g ? g->name : "", because, world, plan,
 			plan ? "" : e->msg, clock_wall(c->conf.loop->clock));
+		if (world)
+			record_asked(c->conf.record, key, script_asked(c->conf.script));
+	}
 	if (world_out && world)
 		*world_out = json_clone(world);
 	json_free(world);

@@ -114,8 +114,8 @@ tell(struct source_state *s, const cJSON *tree)
 		active                              ? "Active"
 		: strcmp(s->state, "rejected") == 0 ? "Rejected"
 						    : "Held");
-	snprintf(message, sizeof(message), "%s%s%.12s%s", s->reason, *s->reason ? "; " : "",
-		*s->name ? s->name : "nothing of it", *s->name ? " is running" : " is running");
+	snprintf(message, sizeof(message), "%s%s%s%.12s%s", s->reason, *s->reason ? "; " : "",
+		*s->name ? "" : "nothing of it runs", s->name, *s->name ? " runs" : "");
 	events_emit(s->o->events, tree, active ? "Normal" : "Warning", reason, message);
 }
 

@@ -14,6 +14,7 @@ struct entry {
 	char *line;  /* JSON object: what record_list shows */
 	char *world; /* NULL: kept as one line only */
 	char *plan;
+	char *asked; /* NULL: no policies */
 };
 
 struct record {
@@ -37,6 +38,7 @@ entry_free(struct entry *en)
 	free(en->line);
 	free(en->world);
 	free(en->plan);
+	free(en->asked);
 	free(en);
 }
 
@@ -91,7 +93,8 @@ static size_t
 weigh(const struct entry *en)
 {
 	return sizeof(*en) + strlen(en->key) + strlen(en->line) + 2 +
-	       (en->world ? strlen(en->world) + 1 : 0) + (en->plan ? strlen(en->plan) + 1 : 0);
+	       (en->world ? strlen(en->world) + 1 : 0) + (en->plan ? strlen(en->plan) + 1 : 0) +
+	       (en->asked ? strlen(en->asked) + 1 : 0);
 }
 
 void
@@ -134,14 +137,38 @@ tree_of(const char *text)
 	return json_parse(text, strlen(text), &e);
 }
 
+static struct entry *
+newest_of(const struct record *r, const char *key)
+{
+	struct entry *en = r->newest;
+
+	while (en && *key && strcmp(en->key, key) != 0)
+		en = en->older;
+	return en;
+}
+
+void
+record_asked(struct record *r, const char *key, const cJSON *asked)
+{
+	struct entry *en = newest_of(r, key);
+
+	if (!en || !en->world || !asked)
+		return;
+	r->bytes -= en->bytes;
+	free(en->asked);
+	en->asked = json_string(asked);
+	en->bytes = weigh(en);
+	r->bytes += en->bytes;
+	while (r->oldest != r->newest && r->bytes > r->max)
+		drop_oldest(r);
+}
+
 void
 record_outcome(struct record *r, const char *key, const char *outcome)
 {
-	struct entry *en = r->newest;
+	struct entry *en = newest_of(r, key);
 	cJSON *line;
 
-	while (en && strcmp(en->key, key) != 0)
-		en = en->older;
 	if (!en || !(line = tree_of(en->line)))
 		return;
 	json_put_str(line, "outcome", outcome);
@@ -156,11 +183,9 @@ record_outcome(struct record *r, const char *key, const char *outcome)
 cJSON *
 record_last(const struct record *r, const char *key)
 {
-	const struct entry *en = r->newest;
+	const struct entry *en = newest_of(r, key);
 	cJSON *out;
 
-	while (en && *key && strcmp(en->key, key) != 0)
-		en = en->older;
 	if (!en)
 		return NULL;
 	out = tree_of(en->line);
@@ -168,6 +193,8 @@ record_last(const struct record *r, const char *key)
 		json_put(out, "world", tree_of(en->world));
 	if (out && en->plan)
 		json_put(out, "plan", tree_of(en->plan));
+	if (out && en->asked)
+		json_put(out, "asked", tree_of(en->asked));
 	return out;
 }
 

@@ -14,6 +14,8 @@ struct record *record_new(size_t max_bytes);
 void record_free(struct record *r);
 void record_pass(struct record *r, const char *key, const char *generation, const char *because,
 	const cJSON *world, const cJSON *plan, const char *outcome, int64_t wall_ms);
+/* What policies were asked in the newest pass of the key; dropped when it was not kept whole. */
+void record_asked(struct record *r, const char *key, const cJSON *asked);
 /* How the newest pass of the key ended, when that is known later. */
 void record_outcome(struct record *r, const char *key, const char *outcome);
 /* The newest pass of a key ("" = of any), whole when it was kept whole. The caller frees. */

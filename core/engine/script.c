@@ -357,6 +357,12 @@ origin_state(struct script *s, struct origin *o, const char *state, const char *
 		s->conf.on_state(s->conf.arg, o->object, state, name, why);
 }
 
+static bool
+names_dir(const struct script *s, const char *why)
+{
+	return s->conf.lua_dir != NULL && strstr(why, s->conf.lua_dir) != NULL;
+}
+
 static void
 look_bundle(struct script *s)
 {
@@ -368,14 +374,16 @@ look_bundle(struct script *s)
 	for (struct map_iter it = { 0 }; map_next(s->bundles, &it);) {
 		struct origin *o = it.value;
 		char *mark = xasprintf("%s/", o->object->name);
-		bool blamed = strstr(e.msg, mark) != NULL || map_count(s->bundles) == 1;
+		bool blamed = strncmp(e.msg, mark, strlen(mark)) == 0 ||
+			      (map_count(s->bundles) == 1 && !names_dir(s, e.msg));
 		free(mark);
-		free(o->name);
-		o->name = xstrdup(rc >= 0 ? s->active.name : "");
-		if (rc >= 0)
+		if (rc >= 0) {
+			free(o->name);
+			o->name = xstrdup(s->active.name);
 			origin_state(s, o, "active", "");
-		else
+		} else {
 			origin_state(s, o, blamed ? "rejected" : "held", e.msg);
+		}
 	}
 	if (rc < 0)
 		log_write(s->conf.log, LOG_ERROR, "scripts rejected", "why", e.msg, NULL);
@@ -542,6 +550,8 @@ script_free(struct script *s)
 	loop_cancel(s->conf.loop, s->timer);
 	vm_free(s->active.vm);
 	json_free(s->known);
+	json_free(s->asked);
+	json_free(s->answers);
 	map_free(s->policies);
 	map_free(s->bundles);
 	free(s);
@@ -576,11 +586,13 @@ script_run(
 	struct script *s, const cJSON *world, const char *const *refs, cJSON **plan, struct err *e)
 {
 	static const char *const seen[] = { "now", "clock", "kind", "object", "deleting", "pd" };
-	bool asks = refs != NULL && refs[0] != NULL;
+	bool asks = s->answers != NULL || (refs != NULL && refs[0] != NULL);
 	enum vm_end end;
 
 	*plan = NULL;
-	vm_on_ask(s->active.vm, asks ? policy_ask : NULL, s);
+	json_free(s->asked);
+	s->asked = asks ? json_array() : NULL;
+	vm_on_ask(s->active.vm, asks ? (s->answers != NULL ? policy_recall : policy_ask) : NULL, s);
 	if (asks) {
 		s->refs = refs;
 		s->glimpse = json_object();
@@ -595,6 +607,19 @@ script_run(
 	s->glimpse = NULL;
 	s->refs = NULL;
 	return end;
+}
+
+const cJSON *
+script_asked(const struct script *s)
+{
+	return s->asked;
+}
+
+void
+script_answer(struct script *s, const cJSON *asked)
+{
+	json_free(s->answers);
+	s->answers = asked != NULL ? json_clone(asked) : NULL;
 }
 
 static cJSON *

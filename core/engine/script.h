@@ -60,6 +60,11 @@ const struct generation *script_active(const struct script *s);
 enum vm_end script_needs(struct script *s, const cJSON *object, cJSON **needs, struct err *e);
 enum vm_end script_run(
 	struct script *s, const cJSON *world, const char *const *refs, cJSON **plan, struct err *e);
+/* What policies were asked during the last run, as [{question, args, answers | error}], NULL when
+ * there were none; lent until the next run. With script_answer() these are given instead of asking
+ * anybody (replay); a question that was not recorded holds the step. NULL ends that. */
+const cJSON *script_asked(const struct script *s);
+void script_answer(struct script *s, const cJSON *asked);
 /* State of all sources, for /debug, status and `plan`. The caller frees. */
 cJSON *script_report(const struct script *s);
 

@@ -171,6 +171,48 @@ silent_policy(const char *ref, const struct policy *p, struct err *e)
 		err_set(e, ERR_UNAVAILABLE, "policy %s: rejected: %s", ref, p->origin.reason);
 }
 
+static void
+note_asked(struct script *s, const cJSON *value, const cJSON *answers, const struct err *e)
+{
+	cJSON *row = json_object();
+
+	json_put_str(row, "question", json_str(value, "question", ""));
+	json_put(row, "args",
+		json_get(value, "args") != NULL ? json_clone(json_get(value, "args"))
+						: json_array());
+	if (answers != NULL)
+		json_put(row, "answers", json_clone(answers));
+	else
+		json_put_str(row, "error", e->msg);
+	json_add(s->asked, row);
+}
+
+int
+policy_recall(void *arg, const char *name, const cJSON *value, cJSON **answer, struct err *e)
+{
+	struct script *s = arg;
+	const char *question = json_str(value, "question", "");
+	cJSON *none = json_array();
+	const cJSON *args = json_get(value, "args") != NULL ? json_get(value, "args") : none, *row;
+
+	(void)name;
+	*answer = NULL;
+	cJSON_ArrayForEach(row, s->answers)
+	{
+		if (strcmp(json_str(row, "question", ""), question) == 0 &&
+			json_equal(json_get(row, "args"), args))
+			break;
+	}
+	json_free(none);
+	if (row == NULL)
+		return err_set(e, ERR_UNAVAILABLE,
+			"policy of the record: %s was not asked with these arguments", question);
+	if (json_get(row, "answers") == NULL)
+		return err_set(e, ERR_UNAVAILABLE, "%s", json_str(row, "error", ""));
+	*answer = json_clone(json_get(row, "answers"));
+	return 0;
+}
+
 /* Policies in their order; an error holds the step, it never falls back. */
 int
 policy_ask(void *arg, const char *name, const cJSON *value, cJSON **answer, struct err *e)
@@ -208,9 +250,11 @@ policy_ask(void *arg, const char *name, const cJSON *value, cJSON **answer, stru
 		json_free(said);
 	}
 	json_free(list);
+	note_asked(s, value, out, e);
 	*answer = out;
 	return 0;
 fail:
+	note_asked(s, value, NULL, e);
 	json_free(list);
 	json_free(out);
 	return -1;

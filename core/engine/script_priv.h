@@ -47,6 +47,8 @@ struct script {
 	/* Of the run under way. */
 	const char *const *refs;
 	cJSON *glimpse; /* what policies see of the world */
+	cJSON *asked;   /* what they were asked, and said; NULL: nobody could be asked */
+	cJSON *answers; /* of a record, instead of policies */
 };
 
 void origin_fini(struct origin *o);
@@ -60,5 +62,6 @@ struct vm *script_vm(
 void policy_free(void *policy);
 void policy_look(struct script *s, struct policy *p); /* compile, test, swap */
 vm_ask_fn policy_ask;
+vm_ask_fn policy_recall; /* the answer that was recorded for the same question */
 
 #endif

@@ -24,7 +24,7 @@ end
 
 local function any_member(host)
   local at = serving[host]
-  if at and at.member.up then return at.cluster end
+  if at and at.member.up and not at.member.removed then return at.cluster end
   for _, m in ipairs(services[host] or {}) do
     if m.member.up and not m.member.removed then return m.cluster end
   end
@@ -71,17 +71,28 @@ local function serve(process, cluster, member)
   process.cluster, process.member = cluster, member
   member.client_url, member.version = process.client_url, process.version
   process.disk.cluster, process.disk.member = cluster, member
+  cluster.served = true
   listen(process, { cluster = cluster, member = member })
   member.graceful = false
   cluster:set_up(member, true)
 end
 
+-- Founders that meet again with empty disks are new to each other.
+local function lives_on(cluster)
+  for _, disk in sim.pairs(runtime.disks) do
+    if disk.cluster == cluster then return true end
+  end
+  return false
+end
+
 --- Founders agree on a cluster by their token and list of members.
 local function found(process, initial)
-  local key = (value(process.config, "initial-cluster-token") or "") .. "|" .. process.pod.metadata.namespace .. "|" .. initial
+  local token = value(process.config, "initial-cluster-token") or ""
+  local key = ("%s|%s|%s"):format(token, process.pod.metadata.namespace, initial)
   local c = founding[key]
-  if not c then
-    c = model.new { regions = M.conf.regions, location_labels = value(process.config, "location-labels") }
+  if not c or c.served and not lives_on(c) then
+    c = model.new { regions = M.conf.regions, location_labels = value(process.config, "location-labels"),
+      version = process.version }
     founding[key] = c
     M.clusters[#M.clusters + 1] = c
     for name, url in initial:gmatch "([^=,]+)=([^,]+)" do c:add_member(name, url) end
@@ -90,20 +101,29 @@ local function found(process, initial)
   if m and not m.started then serve(process, c, m) end
 end
 
+--- The member is added at once and without a name; it has one as soon as its etcd runs. A process
+--- that ends in between leaves it nameless, and goes on with it when it starts again.
+local function enter(process, cluster, member)
+  sim.after(20 * sim.choose(3, "pd.join"), function()
+    if process.dead or member.removed then return end
+    member.name = process.name
+    serve(process, cluster, member)
+  end)
+end
+
 local function try(process)
   if process.dead then return end
   local disk = process.disk
   if disk.cluster then
-    if not disk.member.removed then serve(process, disk.cluster, disk.member) end
-    return
+    disk.member.restarted = disk.member.removed -- its port is open and nothing answers
+    return serve(process, disk.cluster, disk.member)
   end
   local initial, join = value(process.config, "initial-cluster"), value(process.config, "join")
   if initial then return found(process, initial) end
   local c = join and any_member(host_of(join:match "^[^,]*"))
-  local why = not c and "no member answers" or c:join_refusal(process.name)
-  if not why then
-    return serve(process, c, c:add_member(process.name, process.peer_url))
-  end
+  local why, mine = "no member answers", nil
+  if c then why, mine = c:join_refusal(process.name, process.peer_url) end
+  if not why then return enter(process, c, mine or c:add_member(nil, process.peer_url)) end
   sim.after(1000, function() try(process) end)
 end
 
@@ -114,7 +134,10 @@ local function start(p)
     version = p.pod.spec.containers[1].image:match ":([^:@/]+)$" or "v8.5.2" }
   sim.after(100 * sim.choose(3, "pd.start"), function() try(process) end)
   return {
-    ready = function() return process.member ~= nil and process.member.up and process.cluster:has_leader() end,
+    ready = function()
+      local m = process.member
+      return m ~= nil and m.up and not m.restarted and process.cluster:has_leader()
+    end,
     stop = function(graceful)
       process.dead = true
       if process.unlisten then process.unlisten() end

@@ -1,80 +1,123 @@
 --- tikv: the tikv-server program of a pod: registers with PD, heartbeats, keeps its store id on disk.
--- An empty disk gets a new store id from PD; a disk with data registers under the id it has. The
--- status server answers /status, /config and /metrics.
+-- An empty disk gets a new store id from PD; a disk with data registers under the id it has. Store
+-- heartbeats go out each 10 s, region heartbeats each minute and soon after PD has another leader.
 local runtime = require "sim.runtime"
 local pd = require "sim.pd"
+local status = require "sim.tikv_status"
 
 local M = {}
 local HEARTBEAT_MS = 10000
+local REPORT_MS = 60000
+local RECONNECT_MS = 500
 local serving = {} -- status host:port -> process
 
 local function value(config, key)
   return config:match("\n%s*" .. key:gsub("%-", "%%-") .. '%s*=%s*["\']([^"\']*)["\']')
 end
 
+--- server.labels, as an inline table or a section.
+local function labels_of(config)
+  local text = config:match "\n%s*labels%s*=%s*{([^}]*)}" or config:match "\n%s*%[server%.labels%]([^%[]*)" or ""
+  local out = {}
+  for key, v in text:gmatch '["\']?([%w%-_./]+)["\']?%s*=%s*["\']([^"\']*)["\']' do out[key] = v end
+  return out
+end
+
+--- The PD that this process can reach now.
+local function leading(process)
+  local c = pd.reach(process.pd)
+  return c and c:has_leader() and not c.leader.hung and c or nil
+end
+
+local function report(process)
+  local c = not process.dead and leading(process)
+  if c then c:report(process.disk.store_id) end
+end
+
+--- A store that PD buried is told so; TiKV only writes that to its log and runs on.
 local function heartbeat(process)
   if process.dead then return end
-  local c = pd.reach(process.pd)
-  if c and c:has_leader() then
-    -- A store that PD buried is told so and stops for good.
-    local store = c.stores[process.disk.store_id]
-    if store and store.node_state ~= 3 then c:heartbeat(process.disk.store_id) end
+  local c = leading(process)
+  if c then
+    c:heartbeat(process.disk.store_id)
+    if sim.now_ms() - (process.reported_ms or 0) >= REPORT_MS then
+      process.reported_ms = sim.now_ms()
+      report(process)
+    end
   end
   sim.after(HEARTBEAT_MS, function() heartbeat(process) end)
 end
 
+--- Regions are reported again when the stream to another PD leader stands.
+local function follow_leader(process, c)
+  c.on_lead[#c.on_lead + 1] = function()
+    if process.dead then return end
+    sim.after(RECONNECT_MS * sim.choose(3, "tikv.reconnect"), function() report(process) end)
+  end
+end
+
+local function forget_leader(process, c)
+  local kept = {}
+  for _, fn in ipairs(c.on_lead) do
+    if fn ~= process.follows then kept[#kept + 1] = fn end
+  end
+  c.on_lead = kept
+end
+
 local function register(process)
   if process.dead then return end
-  local c = pd.reach(process.pd)
-  if not c or not c:has_leader() or (process.disk.cluster and process.disk.cluster ~= c.id) then
+  local c = leading(process)
+  if not c or (process.disk.cluster and process.disk.cluster ~= c.id) then
     return sim.after(500, function() register(process) end)
   end
   local id = process.disk.store_id or c:alloc()
+  process.up = true
   local store, why = c:put_store { id = id, address = process.address, status_address = process.status,
-    version = process.version, process = process }
+    version = process.version, labels = process.labels, process = process }
   if not store then
-    process.refused = why
+    process.refused, process.up = why, false
     return sim.after(2000, function() register(process) end)
   end
-  process.disk.store_id, process.disk.cluster = id, c.id
-  process.up = true
+  process.disk.store_id, process.disk.cluster, process.cluster = id, c.id, c
   serving[process.status] = process
+  follow_leader(process, c)
+  process.follows = c.on_lead[#c.on_lead]
   heartbeat(process)
+  report(process)
+end
+
+local function stop(process)
+  process.dead, process.up = true, false
+  if process.status and serving[process.status] == process then serving[process.status] = nil end
+  if process.cluster then
+    forget_leader(process, process.cluster)
+    process.cluster:process_changed(process.disk.store_id)
+  end
 end
 
 local function start(p)
   local config = "\n" .. p.config
-  local process = { pod = p.pod, config = p.config, disk = p.disk, up = false,
+  local tag = p.pod.spec.containers[1].image:match ":v?([^:@/]+)$" or ""
+  local process = { pod = p.pod, config = p.config, disk = p.disk, up = false, labels = labels_of(config),
     address = value(config, "advertise-addr"), status = value(config, "advertise-status-addr"),
     pd = config:match 'endpoints%s*=%s*%[%s*["\']([^"\']+)',
-    version = (p.pod.spec.containers[1].image:match ":v?([^:@/]+)$" or "8.5.2") }
+    version = tag:match "^%d+%.%d+%.%d+" and tag or "8.5.2" }
   if process.pd and not process.pd:find "://" then process.pd = "http://" .. process.pd end
   sim.after(100 * sim.choose(3, "tikv.start"), function() register(process) end)
   return {
     ready = function() return process.up end,
-    stop = function()
-      process.dead, process.up = true, false
-      if process.status and serving[process.status] == process then serving[process.status] = nil end
-    end,
+    stop = function() stop(process) end,
   }
-end
-
-local function answer(request)
-  local process = serving[request.host]
-  if not process then return 0 end
-  if request.path == "/status" then return 200, "text/plain", "" end
-  if request.path == "/config" then return 200, "application/json", {} end
-  if request.path == "/metrics" then
-    local c = pd.reach(process.pd)
-    local leaders = c and c:counts(process.disk.store_id) or 0
-    return 200, "text/plain", ('tikv_raftstore_region_count{type="leader"} %d\n'):format(leaders)
-  end
-  return 404, "text/plain", "path not found"
 end
 
 function M.start()
   runtime.program("tikv", { start = start })
-  pd.fallback = answer
+  pd.fallback = function(request)
+    local process = serving[request.host]
+    if not process then return 0 end
+    return status.answer(process, request)
+  end
 end
 
+M.labels_of = labels_of
 return M

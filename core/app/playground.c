@@ -181,6 +181,8 @@ on_child_check(void *arg)
 {
 	struct playground *p = arg;
 	int status;
+	if (p->ended) /* stop() waits for the child now */
+		return;
 	if (p->operator_pid > 0 && waitpid(p->operator_pid, &status, WNOHANG) == p->operator_pid) {
 		p->operator_pid = 0;
 		fprintf(stderr,
@@ -273,13 +275,19 @@ static void
 stop(struct playground *p)
 {
 	int status;
+	p->ended = true;
 	if (p->operator_pid > 0) {
 		/* The child gives its lease back through us: serve it until it is gone. */
+		bool gone = false;
 		kill(p->operator_pid, SIGTERM);
-		for (int i = 0; i < 50 && waitpid(p->operator_pid, &status, WNOHANG) == 0; i++)
+		for (int i = 0; i < 50 && !gone; i++) {
 			loop_event_run_for(p->loop, 50);
-		kill(p->operator_pid, SIGKILL);
-		(void)waitpid(p->operator_pid, &status, 0);
+			gone = waitpid(p->operator_pid, &status, WNOHANG) != 0;
+		}
+		if (!gone) {
+			kill(p->operator_pid, SIGKILL);
+			(void)waitpid(p->operator_pid, &status, 0);
+		}
 	}
 	attach_stop(p);
 	if (p->serve != NULL)

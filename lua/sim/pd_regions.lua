@@ -196,6 +196,7 @@ end
 
 --- Regions whose leader is dead choose another one, where a majority lives.
 function Cluster:elect_region_leaders()
+  self.headless = false
   for _, r in ipairs(self.regions) do
     if not self:alive(r.leader) or not has(r.peers, r.leader) then
       local living, best = 0, nil
@@ -205,7 +206,7 @@ function Cluster:elect_region_leaders()
           if not best or (self.led[id] or 0) < (self.led[best] or 0) then best = id end
         end
       end
-      if living * 2 > #r.peers then self:lead_region(r, best) end
+      if living * 2 > #r.peers then self:lead_region(r, best) else self.headless = true end
     end
   end
 end
@@ -215,6 +216,7 @@ function Cluster:process_changed(id)
   local s = self.stores[id]
   if not s then return end
   s.dead_ms = not self:alive(id) and sim.now_ms() or nil
+  if not s.dead_ms and not self.headless then return self:wake() end
   self:later(self.conf.raft_election_ms or 10000, function()
     self:elect_region_leaders()
     self:look_prepared()

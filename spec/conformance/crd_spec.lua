@@ -6,6 +6,8 @@ local json = require "dkjson"
 
 local C, ffi = core.load("sim/admit.h", "format/json.h", "format/yaml.h", "base/mem.h"), core.ffi
 
+ffi.cdef "void free(void *);"
+
 -- Keys of maps are names; an empty table is a list only here.
 local LISTS = { featureGates = true }
 
@@ -22,6 +24,13 @@ local function tree(v)
   return C.json_parse(text, #text, nil)
 end
 
+local function plain(value)
+  local text = C.json_string(value)
+  local out = json.decode(ffi.string(text))
+  ffi.C.free(text)
+  return out
+end
+
 describe("the CRDs, judged by our own schemas", function()
   local e = ffi.new "struct err"
   local admit, crds = nil, {}
@@ -35,7 +44,7 @@ describe("the CRDs, judged by our own schemas", function()
       f:close()
       local docs = C.yaml_parse(file, text, #text, nil, e)
       assert(docs ~= nil, ffi.string(e.msg))
-      crds[ffi.string(C.json_str(docs.child, "spec.names.kind", ""))] = docs
+      crds[ffi.string(C.json_str(docs, "[0].spec.names.kind", ""))] = docs
     end
   end)
 
@@ -46,7 +55,7 @@ describe("the CRDs, judged by our own schemas", function()
 
   -- The causes and unknown fields as one text, "" when it is accepted.
   local function judge(kind, object, old)
-    local schema = C.json_path(crds[kind].child, "spec.versions[0].schema.openAPIV3Schema")
+    local schema = C.json_path(crds[kind], "[0].spec.versions[0].schema.openAPIV3Schema")
     local at = ffi.new("cJSON *[1]")
     at[0] = tree(object)
     local before = old and tree(old) or nil
@@ -54,16 +63,8 @@ describe("the CRDs, judged by our own schemas", function()
     local rc = C.admit_judge(admit, kind, schema, at, before, false, causes, unknown, e)
     assert(rc == 0, ffi.string(e.msg))
     local text = {}
-    local item = causes.child
-    while item ~= nil do
-      text[#text + 1] = ffi.string(C.json_str(item, "field", "")) .. ": " .. ffi.string(C.json_str(item, "message", ""))
-      item = item.next
-    end
-    item = unknown.child
-    while item ~= nil do
-      text[#text + 1] = ('unknown field "%s"'):format(ffi.string(item.valuestring))
-      item = item.next
-    end
+    for _, cause in ipairs(plain(causes)) do text[#text + 1] = ("%s: %s"):format(cause.field, cause.message) end
+    for _, field in ipairs(plain(unknown)) do text[#text + 1] = ('unknown field "%s"'):format(field) end
     for _, t in ipairs { at[0], causes, unknown } do C.json_free(t) end
     if before ~= nil then C.json_free(before) end
     return table.concat(text, "; ")

@@ -10,6 +10,7 @@ const struct opt simulate_opts[] = {
 	{ "seed", 0, OPT_INT, "N", "1", "first seed; schedule i uses seed + i" },
 	{ "schedules", 0, OPT_INT, "N", "100", "how many schedules to run" },
 	{ "seconds", 0, OPT_INT, "S", "0", "stop after so many seconds (0: when all are done)" },
+	{ "first", 0, OPT_FLAG, NULL, NULL, "stop at the first failure" },
 	{ "each-write", 0, OPT_FLAG, NULL, NULL,
 		"targeted: crash the operator after every single write" },
 	{ "no-faults", 0, OPT_FLAG, NULL, NULL, "operations without faults" },
@@ -92,6 +93,8 @@ run_random(struct args *a, struct schedule_conf *c, struct totals *t, struct err
 		c->seed = seed + (uint64_t)i;
 		if (one(c, args_flag(a, "verify"), t, &r, e) < 0)
 			return -1;
+		if (t->failed > 0 && args_flag(a, "first"))
+			break;
 		if (args_int(a, "seconds") > 0 &&
 			clock_mono(clock_system()) - began > args_int(a, "seconds") * 1000)
 			break;
@@ -113,6 +116,8 @@ run_each_write(struct args *a, struct schedule_conf *c, struct totals *t, struct
 		c->crash_after_write = i;
 		if (one(c, false, t, &r, e) < 0)
 			return -1;
+		if (t->failed > 0 && args_flag(a, "first"))
+			break;
 	}
 	return 0;
 }

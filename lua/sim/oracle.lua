@@ -51,6 +51,16 @@ local function claim_removed(c)
   end
 end
 
+--- S6: PD outlives the stores.
+local function pd_stopped(c)
+  if label(c.old, "component") ~= "pd" then return end
+  for _, pod in ipairs(list(("/api/v1/namespaces/%s/pods"):format(c.ns))) do
+    if label(pod, "component") == "tikv" and label(pod, "cluster") == label(c.old, "cluster") then
+      return ("S6: pod %s was stopped before %s"):format(c.name, pod.metadata.name)
+    end
+  end
+end
+
 local function pod_removed(c)
   local kind = label(c.old, "component") == "pd" and "PD" or "TiKV"
   local owner = truth.controller(c.old)
@@ -60,11 +70,35 @@ local function pod_removed(c)
   local cluster = truth.of_kind(c.ns, "Cluster", cr.spec.cluster.name)
   local suspend = cluster and cluster.spec.suspendAction and cluster.spec.suspendAction.suspendCompute
   if phase == "Failed" or phase == "Succeeded" or suspend then return end
+  local why = pd_stopped(c)
+  if why then return why end
   if not cr.metadata.deletionTimestamp then
     return ("S13: pod %s was deleted and nothing asked for it"):format(c.name)
   end
+  -- a late deletion of the very version that was meant: nothing could have stopped it
+  if (c.age_ms or 0) >= LATE_MS then return end
   if cluster and not cluster.metadata.deletionTimestamp and (cr.status or {}).id and cr.status.id ~= "" then
     return ("S6: pod %s was stopped and its store or member is still in PD"):format(c.name)
+  end
+end
+
+--- S4: members join one at a time. Those whose disk is a member's come back as they like.
+local function joiner(c)
+  local all = truth.pd_clusters(c.ns)
+  local cluster = all[#all]
+  if annotation(c.now, "initial-cluster") or not cluster then return end
+  for _, claim in ipairs(list(("/api/v1/namespaces/%s/persistentvolumeclaims"):format(c.ns))) do
+    if label(claim, "instance") == c.name and label(claim, "component") == "pd" then return end
+  end
+  local started = {}
+  for _, m in ipairs(cluster.members) do
+    if m.name then started[m.name] = m.started end
+  end
+  for _, o in ipairs(list(truth.core(c.ns, "pds"))) do
+    local pod = o.metadata.name:gsub("%-(%d+)$", "-pd-%1")
+    if o.metadata.uid ~= c.now.metadata.uid and not o.metadata.deletionTimestamp and not started[pod] then
+      return ("S4: %s joins PD while %s has not joined yet"):format(c.name, o.metadata.name)
+    end
   end
 end
 
@@ -207,7 +241,8 @@ local OURS = {
   ["pds.core.tikv.org"] = true, ["tikvs.core.tikv.org"] = true,
 }
 -- What a person need not learn at once: it is written up to two minutes late.
-local FIGURES = { leaders = true, regions = true, available = true, capacity = true, figuresTime = true, state = true }
+local FIGURES = { leaders = true, regions = true, available = true, capacity = true, figuresTime = true, state = true,
+  storeState = true, clusterID = true }
 
 local function same(a, b)
   return sim.encode { a } == sim.encode { b }
@@ -257,6 +292,7 @@ function M.committed(c)
     why = owned(c, c.now)
     if why then return why end
     if c.resource == "pods" then return pod_added(c) end
+    if c.resource == "pds.core.tikv.org" then return joiner(c) end
   end
 end
 

@@ -6,7 +6,8 @@ local M = {}
 local get, list, core, label = truth.get, truth.list, truth.core, truth.label
 
 local function ready(o)
-  for _, x in ipairs(o.status and o.status.conditions or {}) do
+  if not o.status or o.status.observedGeneration ~= o.metadata.generation then return false end
+  for _, x in ipairs(o.status.conditions or {}) do
     if x.type == "Ready" then return x.status == "True" and (x.observedGeneration or 0) == o.metadata.generation end
   end
   return false

@@ -50,7 +50,7 @@ bool operator_ready(const struct tikv_operator *o, const char **why);   /* for /
 bool operator_healthy(const struct tikv_operator *o, const char **why); /* for /healthz */
 void operator_reload(struct tikv_operator *o);                          /* SIGHUP */
 struct ctl *operator_ctl(struct tikv_operator *o);
-/* /debug: path below it ("passes", "pass/TiKV/ns/name", "pd/ns/name", "scripts", "queue"); the
+/* /debug: path below it ("passes", "pass/TiKV/ns/name[/N]", "pd/ns/name", "scripts", "queue"); the
  * caller frees; NULL: no such page. */
 cJSON *operator_debug(struct tikv_operator *o, const char *path);
 

@@ -81,13 +81,30 @@ pd_page(struct tikv_operator *o, const char *key)
 	return out;
 }
 
+/* "KIND/NS/NAME", or "KIND/NS/NAME/N": the n-th before the newest. */
+static cJSON *
+pass_page(const struct tikv_operator *o, const char *path)
+{
+	size_t key = 0;
+	int slashes = 0;
+	cJSON *page;
+	char *text;
+
+	while (path[key] != '\0' && !(path[key] == '/' && ++slashes == 3))
+		key++;
+	text = xstrndup(path, key);
+	page = record_nth(o->record, text, path[key] == '/' ? atoi(path + key + 1) : 0);
+	free(text);
+	return page;
+}
+
 cJSON *
 operator_debug(struct tikv_operator *o, const char *path)
 {
 	if (strcmp(path, "passes") == 0)
 		return record_list(o->record);
 	if (strncmp(path, "pass/", 5) == 0)
-		return record_last(o->record, path + 5);
+		return pass_page(o, path + 5);
 	if (strncmp(path, "pd/", 3) == 0)
 		return pd_page(o, path + 3);
 	if (strcmp(path, "scripts") == 0)

@@ -181,11 +181,16 @@ record_outcome(struct record *r, const char *key, const char *outcome)
 }
 
 cJSON *
-record_last(const struct record *r, const char *key)
+record_nth(const struct record *r, const char *key, int n)
 {
 	const struct entry *en = newest_of(r, key);
 	cJSON *out;
 
+	while (en && n > 0) {
+		en = en->older;
+		if (en && (!*key || strcmp(en->key, key) == 0))
+			n--;
+	}
 	if (!en)
 		return NULL;
 	out = tree_of(en->line);
@@ -196,6 +201,12 @@ record_last(const struct record *r, const char *key)
 	if (out && en->asked)
 		json_put(out, "asked", tree_of(en->asked));
 	return out;
+}
+
+cJSON *
+record_last(const struct record *r, const char *key)
+{
+	return record_nth(r, key, 0);
 }
 
 cJSON *

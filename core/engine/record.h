@@ -20,6 +20,8 @@ void record_asked(struct record *r, const char *key, const cJSON *asked);
 void record_outcome(struct record *r, const char *key, const char *outcome);
 /* The newest pass of a key ("" = of any), whole when it was kept whole. The caller frees. */
 cJSON *record_last(const struct record *r, const char *key);
+/* The n-th before the newest; NULL when there is none. */
+cJSON *record_nth(const struct record *r, const char *key, int n);
 cJSON *record_list(const struct record *r); /* one line each, newest first */
 
 #endif

@@ -411,9 +411,11 @@ on_timer(void *arg)
 	for (struct map_iter it = { 0 }; map_next(s->policies, &it);) {
 		struct policy *p = it.value;
 		const struct vm *was = p->vm;
-		if (p->dirty)
+		bool looked = p->dirty;
+		if (looked)
 			policy_look(s, p);
-		swapped |= p->vm != was;
+		/* Whoever waits for one of which nothing runs says why it does not. */
+		swapped |= p->vm != was || (looked && p->vm == NULL);
 	}
 	if (swapped && s->conf.on_swap != NULL)
 		s->conf.on_swap(s->conf.arg);

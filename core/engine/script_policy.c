@@ -206,7 +206,7 @@ policy_recall(void *arg, const char *name, const cJSON *value, cJSON **answer, s
 	json_free(none);
 	if (row == NULL)
 		return err_set(e, ERR_UNAVAILABLE,
-			"policy of the record: %s was not asked with these arguments", question);
+			"policy (of the record): %s was not asked with these arguments", question);
 	if (json_get(row, "answers") == NULL)
 		return err_set(e, ERR_UNAVAILABLE, "%s", json_str(row, "error", ""));
 	*answer = json_clone(json_get(row, "answers"));

@@ -70,6 +70,19 @@ on_answer(void *arg, const cJSON *body, const struct err *e)
 	loop_event_stop(r->c->loop);
 }
 
+/* There was no answer: the server and the reason say more than the path that was asked for. */
+static void
+unreachable(const struct client *c, struct err *e)
+{
+	const char *url = strstr(e->msg, c->at.server),
+		   *why = url != NULL ? strstr(url, ": ") : NULL;
+	if (why == NULL)
+		return;
+	char *text = xstrdup(why + 2);
+	err_set(e, e->code, "%s: %s: check --kubeconfig and --context", c->at.server, text);
+	free(text);
+}
+
 cJSON *
 client_do(struct client *c, const char *method, const char *path, const char *content_type,
 	const cJSON *body, struct err *e)
@@ -79,6 +92,8 @@ client_do(struct client *c, const char *method, const char *path, const char *co
 	api_raw(c->api, method, path, content_type, text, on_answer, &r);
 	loop_event_run(c->loop);
 	free(text);
+	if (r.body == NULL && e->status == 0)
+		unreachable(c, e);
 	return r.body;
 }
 

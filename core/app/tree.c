@@ -29,7 +29,7 @@ tree_read(struct tree *t, struct client *c, struct err *e)
 					"%s: the server does not know this kind: kubectl apply "
 					"--server-side -k crds",
 					kind_row(kinds[i])->plural);
-			return err_wrap(e, "%s", kind_row(kinds[i])->plural);
+			return -1;
 		}
 	}
 	return 0;

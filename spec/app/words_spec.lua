@@ -64,6 +64,23 @@ describe("the command line", function()
     end
   end)
 
+  it("names the server that does not answer", function()
+    local path = app.write("down", [[
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "http://127.0.0.1:1"}}]
+users: [{name: u, user: {}}]
+contexts: [{name: x, context: {cluster: c, user: u}}]
+current-context: x
+]])
+    for _, words in ipairs { "status", "explain kv/a", "plan" } do
+      local code, _, err = app.run(words .. " --kubeconfig " .. path)
+      assert.equal(1, code)
+      assert.is_truthy(err:find("http://127.0.0.1:1: connection refused", 1, true), err)
+      assert.is_truthy(err:find("check --kubeconfig and --context", 1, true), err)
+    end
+  end)
+
   it("takes the words of a configuration file, and refuses unknown ones and wrong values", function()
     local function with(text) return app.run("run --kubeconfig /nope --config " .. app.write("run.yaml", text)) end
     local _, _, err = with "log-format: text\nconnect-to: ['::127.0.0.1:1']\n"

@@ -683,4 +683,12 @@ describe("guard", function()
     r:refusal(r:tikv(0), config())
     assert.equal(1, r.w:metric("tikv_operator_guard_refusals_total", 'rule="G1"'))
   end)
+
+  it("foresees for a dry run what all rules but G1 say, and counts nothing", function()
+    rig { read_only = true, no_pd = true }
+    r.foresees = true
+    r:allows(r:tikv(0), config())
+    r:refuses("G3", r:tikv(0), config { ownerReferences = S.owner("TiKV", "basic-1") })
+    assert.equal(0, r.w:metric("tikv_operator_guard_refusals_total", 'rule="G3"') or 0)
+  end)
 end)

@@ -131,7 +131,8 @@ end
 
 function Rig:judge(subject, a)
   local e = ffi.new("struct err")
-  if C.guard_check(self.guard, subject, a, e) == 0 then return nil end
+  local check = self.foresees and C.guard_foresee or C.guard_check
+  if check(self.guard, subject, a, e) == 0 then return nil end
   assert(e.code == C.ERR_REFUSED, ffi.string(e.msg))
   return ffi.string(e.msg)
 end

@@ -107,12 +107,16 @@ static int
 run_each_write(struct args *a, struct schedule_conf *c, struct totals *t, struct err *e)
 {
 	struct schedule_result r;
+	int64_t began = clock_mono(clock_system());
 	c->seed = (uint64_t)args_int(a, "seed");
 	c->no_faults = true;
 	if (one(c, false, t, &r, e) < 0)
 		return -1;
 	int writes = r.writes;
 	for (int i = 1; i <= writes; i++) {
+		if (args_int(a, "seconds") > 0 &&
+			clock_mono(clock_system()) - began > args_int(a, "seconds") * 1000)
+			break;
 		c->crash_after_write = i;
 		if (one(c, false, t, &r, e) < 0)
 			return -1;

@@ -45,6 +45,10 @@ function M.start()
       local owners = {}
       for _, r in ipairs(o.metadata.ownerReferences or {}) do owners[#owners + 1] = r.uid end
       objects[uid] = { path = object_path(collection, o), owners = owners }
+      -- one that comes late, when its owner is gone already
+      for _, owner in ipairs(owners) do
+        if alive[owner] == false and not timer then timer = sim.after(M.delay_ms, sweep) end
+      end
     end)
   end
   sim.watch("/apis/core.tikv.org/v1alpha1/clusters", function(event, o)

@@ -70,15 +70,20 @@ local function pod_removed(c)
   local cluster = truth.of_kind(c.ns, "Cluster", cr.spec.cluster.name)
   local suspend = cluster and cluster.spec.suspendAction and cluster.spec.suspendAction.suspendCompute
   if phase == "Failed" or phase == "Succeeded" or suspend then return end
-  local why = pd_stopped(c)
-  if why then return why end
+  if cluster and cluster.metadata.deletionTimestamp then return pd_stopped(c) end
   if not cr.metadata.deletionTimestamp then
     return ("S13: pod %s was deleted and nothing asked for it"):format(c.name)
   end
   -- a late deletion of the very version that was meant: nothing could have stopped it
-  if (c.age_ms or 0) >= LATE_MS then return end
-  if cluster and not cluster.metadata.deletionTimestamp and (cr.status or {}).id and cr.status.id ~= "" then
-    return ("S6: pod %s was stopped and its store or member is still in PD"):format(c.name)
+  if not cluster or (c.age_ms or 0) >= LATE_MS then return end
+  for _, claim in ipairs(list(("/api/v1/namespaces/%s/persistentvolumeclaims"):format(c.ns))) do
+    local same = label(claim, "instance") == label(c.old, "instance")
+    if same and label(claim, "component") == label(c.old, "component") then
+      local store, member = truth.store_on(claim), truth.member_on(claim)
+      if store and store.node_state ~= 3 or member and member.started and not member.removed then
+        return ("S6: pod %s was stopped and its store or member is still in PD"):format(c.name)
+      end
+    end
   end
 end
 

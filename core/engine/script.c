@@ -223,17 +223,30 @@ questions_of(struct vm *vm)
 	return known;
 }
 
+/* By name: in which order they came must not matter. NULL begins and ends. */
+static const struct origin *
+origin_after(const struct map *bundles, const struct origin *last)
+{
+	const struct origin *next = NULL;
+
+	for (struct map_iter it = { 0 }; map_next(bundles, &it);) {
+		const struct origin *o = it.value;
+		if ((last == NULL || strcmp(o->object->name, last->object->name) > 0) &&
+			(next == NULL || strcmp(o->object->name, next->object->name) < 0))
+			next = o;
+	}
+	return next;
+}
+
 static int
 collect(struct script *s, struct sources *src, struct err *e)
 {
 	collect_embedded(src);
 	if (collect_dir(s, src, e) != 0)
 		return -1;
-	for (struct map_iter it = { 0 }; map_next(s->bundles, &it);) {
-		struct origin *o = it.value;
+	for (const struct origin *o = NULL; (o = origin_after(s->bundles, o)) != NULL;)
 		if (collect_configmap(o->object, src, e) != 0)
 			return -1;
-	}
 	return 0;
 }
 

@@ -1,7 +1,8 @@
 #ifndef ENGINE_SCRIPT_PRIV_H
 #define ENGINE_SCRIPT_PRIV_H
 /*
- * script_priv: what the bundle (script.c) and the policies (script_policy.c) share.
+ * script_priv: what the bundle (script.c, script_collect.c) and the policies (script_policy.c)
+ * share.
  *
  * A set of sources is sorted by module name; adding a name that is there replaces it. What was
  * tried last is remembered by its hash, so that the annotations that we write ourselves, or any
@@ -18,6 +19,8 @@ struct sources {
 void sources_put(struct sources *s, const char *name, const char *path, const char *text, size_t n);
 void sources_hash(const struct sources *s, char out[65]);
 void sources_fini(struct sources *s);
+/* The bundle that is offered now: embedded files, --lua-dir, then ConfigMaps by name. */
+int sources_collect(struct script *s, struct sources *out, struct err *e);
 
 struct origin { /* one labelled ConfigMap */
 	struct obj *object;

@@ -6,18 +6,20 @@ local instance = require "lib.instance"
 local lifecycle = require "lib.lifecycle"
 local member = require "lib.member"
 local pvc = require "lib.pvc"
+local resign = require "lib.resign"
 local report = require "lib.report_instance"
 
 local C = {
   name = "pd", api = 1, kind = "PD", owns = { "Pod", "ConfigMap", "PersistentVolumeClaim" },
   essential = { "claims", "pod", "configmap" },
-  steps = { "delete", "cluster", "paused", "finalizer", "claims", "config", "suspended", "pod", "ready", "joined",
-    "volumes" },
+  steps = { "delete", "cluster", "paused", "finalizer", "leave", "claims", "config", "suspended", "pod", "ready",
+    "joined", "volumes" },
 }
 
 function C.needs(object)
   local out, i = instance.needs(object, pvc.FIELDS)
   out[#out + 1] = { as = "pd", pd = i.cluster, stores = "none", member = i.pod, fresh = 30 }
+  resign.needs(object, i, out)
   return out
 end
 
@@ -33,6 +35,17 @@ function C.delete(w, p)
 end
 
 C.cluster, C.paused, C.finalizer = lifecycle.cluster, lifecycle.paused, lifecycle.finalizer
+
+-- What leaves goes on being served until PD has removed it, whatever its leaving waits for.
+function C.leave(w, p)
+  if not resign.asked(w) then return end
+  local i, id = facts(w)
+  local suspended = C.suspended(w, p)
+  if suspended then return suspended end
+  local leaving = resign.step(w, p, i, id)
+  if not resign.next(w, i, id).removed then lifecycle.keep(w, p, C, { "config", "pod" }) end
+  return leaving
+end
 
 function C.claims(w, p)
   local i, id = facts(w)

@@ -5,12 +5,13 @@ local deletion = require "lib.deletion"
 local group = require "lib.group"
 local report = require "lib.report_group"
 local scaling = require "lib.scaling"
+local shrinking = require "lib.shrinking"
 
 local C = {
   name = "pdgroup", api = 1, kind = "PDGroup", owns = { "PD", "Service", "ControllerRevision" },
   essential = { "rows", "claims", "revisions", "siblings" },
   steps = { "delete", "cluster", "paused", "finalizer", "services", "revision", "suspended", "grow", "founded",
-    "in_place", "settle" },
+    "shrink", "in_place", "settle" },
 }
 
 -- Until PD is founded every claim of the cluster matters: any may forbid it. Later only our own.
@@ -43,6 +44,11 @@ function C.founded(w, p)
     spec = { bootstrapped = true } }
   -- the object is another one after this: what else there is to do is decided anew
   return p:wait("Founding", "PD is founded, cluster id %s", w.pd.cluster_id)
+end
+
+function C.shrink(w, p)
+  local _, list = group.view(w)
+  return shrinking.pd(w, p, list, scaling.wanted(w.object))
 end
 
 function C.in_place(w, p)

@@ -3,6 +3,7 @@ local config = require "lib.config"
 local deletion = require "lib.deletion"
 local instance = require "lib.instance"
 local lifecycle = require "lib.lifecycle"
+local offline = require "lib.offline"
 local pvc = require "lib.pvc"
 local report = require "lib.report_instance"
 local store = require "lib.store"
@@ -10,16 +11,18 @@ local store = require "lib.store"
 local C = {
   name = "tikv", api = 1, kind = "TiKV", owns = { "Pod", "ConfigMap", "PersistentVolumeClaim" },
   essential = { "claims", "pod", "configmap" },
-  steps = { "delete", "cluster", "paused", "finalizer", "claims", "config", "suspended", "pod", "ready", "registered",
-    "volumes", "labels" },
+  steps = { "delete", "cluster", "paused", "finalizer", "leave", "claims", "config", "suspended", "pod", "ready",
+    "registered", "volumes", "labels" },
 }
 
 function C.needs(object)
   local out, i = instance.needs(object, pvc.FIELDS)
   local status = object.status or {}
+  local leaving = object.spec.offline == true or object.metadata.deletionTimestamp ~= nil
   out[#out + 1] = { as = "pd", pd = i.cluster, stores = "none", address = i.address, fresh = 30,
-    wake = json.array { "store", "figures", "config" },
+    wake = json.array { "store", "figures", "config", leaving and "settled" or nil, leaving and "counts" or nil },
     store = (status.id or "") ~= "" and status.id or nil }
+  offline.needs(object, i, out)
   if status.node then
     out[#out + 1] = { as = "node", kind = "Node", name = status.node,
       fields = { name = "metadata.name", labels = "metadata.labels" } }
@@ -40,6 +43,17 @@ function C.delete(w, p)
 end
 
 C.cluster, C.paused, C.finalizer = lifecycle.cluster, lifecycle.paused, lifecycle.finalizer
+
+-- What leaves goes on being served until PD has removed it, whatever its leaving waits for.
+function C.leave(w, p)
+  local i, id, found = facts(w)
+  if not offline.asked(w, found) then return offline.step(w, p, i, id, found) end
+  local suspended = C.suspended(w, p)
+  if suspended then return suspended end
+  local leaving = offline.step(w, p, i, id, found)
+  if not offline.next(w, i, id, found).removed then lifecycle.keep(w, p, C, { "config", "pod" }) end
+  return leaving
+end
 
 function C.claims(w, p)
   local i, id = facts(w)

@@ -4,12 +4,13 @@ local deletion = require "lib.deletion"
 local group = require "lib.group"
 local report = require "lib.report_group"
 local scaling = require "lib.scaling"
+local shrinking = require "lib.shrinking"
 
 local C = {
   name = "tikvgroup", api = 1, kind = "TiKVGroup", owns = { "TiKV", "Service", "ControllerRevision" },
   essential = { "rows", "claims", "revisions" },
-  steps = { "delete", "cluster", "paused", "finalizer", "services", "revision", "suspended", "grow", "in_place",
-    "settle" },
+  steps = { "delete", "cluster", "paused", "finalizer", "services", "revision", "suspended", "removed", "grow",
+    "shrink", "in_place", "settle" },
 }
 
 function C.needs(object)
@@ -20,9 +21,16 @@ end
 C.delete, C.cluster, C.paused = deletion.group, group.cluster, group.paused
 C.finalizer, C.services, C.revision, C.suspended = group.finalizer, group.services, group.revision, group.suspend
 
+C.removed = group.removed
+
 function C.grow(w, p)
   local _, list = group.view(w)
   return scaling.tikv(w, p, list)
+end
+
+function C.shrink(w, p)
+  local _, list = group.view(w)
+  return shrinking.tikv(w, p, list, scaling.wanted(w.object))
 end
 
 function C.in_place(w, p)

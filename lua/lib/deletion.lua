@@ -1,5 +1,5 @@
---- deletion: plain removal. Of a deleted Cluster: pods, config, claims by retention, finalizers. In a
--- living Cluster an instance with a store or member is held, and goes on being served.
+--- deletion: plain removal: pods, config, claims by retention, finalizers. In a living Cluster an instance
+-- with a store or member leaves PD first, see lib/offline and lib/resign, and serves until then.
 local kube = require "lib.kube"
 local pvc = require "lib.pvc"
 
@@ -8,19 +8,21 @@ local M = {}
 ---Never seen by PD: no id recorded anywhere, and PD's list, or the lack of any PD, says so too.
 ---@param i instance
 ---@param found table? the store or member that PD has at this address or name
-local function never_seen(w, i, found)
+function M.never_seen(w, i, found)
   local status = i.object.status or {}
   if (status.id or "") ~= "" or found then return false end
   local id, cluster_id = pvc.recorded(w, i)
   if id or cluster_id then return false end
   if w.pd and w.pd.known then return true end
-  return (w.cluster.id or "") == ""
+  -- PD can not be asked: what may have run may be a member or store, recorded or not (S15)
+  local ran = w.pod and w.pod.phase ~= "Pending" or not w.pod and (status.pod or "") ~= ""
+  return (w.cluster.id or "") == "" and not ran
 end
 
 ---@return boolean
 function M.may_go(w, i, found)
   if not w.cluster then return false end
-  return w.cluster.deleting ~= nil or never_seen(w, i, found)
+  return w.cluster.deleting ~= nil or M.never_seen(w, i, found)
 end
 
 local function retention(w)
@@ -36,10 +38,27 @@ function M.instance(w, p, i, found)
     return p:wait("ClusterMissing", "Cluster %s is gone; its data is kept until it is there again, or the "
       .. "finalizer is removed by a person", i.cluster)
   end
-  if not M.may_go(w, i, found) then
-    p:note(i.component == "pd" and "MustLeave" or "MustDrain", "%s goes on serving in Cluster %s", i.name, i.cluster)
-    return
+  if not M.may_go(w, i, found) then return end
+  -- one that was held before its Cluster was deleted: the stores go first, then the group (S6)
+  local early = w.cluster.deleting and w.group and not w.group.deleting
+  if i.component == "pd" and early and not M.never_seen(w, i, found) then
+    return p:wait("StoresNeedPD", "PD outlives the stores of Cluster %s", i.cluster)
   end
+  return M.remove(w, p, i)
+end
+
+-- Disks of what has left for good are kept, and mounted again only by a person's will.
+local function retire(w, p, i)
+  if w.cluster.deleting then return end
+  for _, c in ipairs(pvc.owned(w, i)) do
+    if not pvc.retired(c) and (c.labels or {})[kube.label.cluster_id] then
+      p:patch_meta(kube.ref("PersistentVolumeClaim", c), { labels = { [kube.label.retired] = "true" } })
+    end
+  end
+end
+
+---All that belongs to the instance goes, in order, and then the instance.
+function M.remove(w, p, i)
   if w.pod and kube.owned_by(w.pod.owners, i.object.metadata.uid) then
     if not w.pod.deleting then p:delete(kube.ref("Pod", w.pod), "its instance is deleted") end
     return p:wait("StoppingPod", "pod %s must be gone first", i.pod)
@@ -51,10 +70,16 @@ function M.instance(w, p, i, found)
   end
   if retention(w) == "Delete" then
     local left = pvc.owned(w, i)
+    if left[1] and not w.cluster.deleting and w.pd and w.pd.known and not w.pd.settled then
+      p:watch_pd()
+      return p:wait("PDNotSettled", "PD's leader is new: %d claims of %s are deleted when it is settled", #left, i.name)
+    end
     for _, claim in ipairs(left) do
       if not claim.deleting then p:delete(kube.ref("PersistentVolumeClaim", claim), "retention policy Delete") end
     end
     if left[1] then return p:wait("DeletingClaims", "%d claims of %s are being deleted", #left, i.name) end
+  else
+    retire(w, p, i)
   end
   M.release(w, p)
   return p:wait("Terminating", "%s is gone", i.name)

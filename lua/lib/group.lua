@@ -5,6 +5,7 @@ local members = require "lib.members"
 local ordinals = require "lib.ordinals"
 local revision = require "lib.revision"
 local scaling = require "lib.scaling"
+local shrinking = require "lib.shrinking"
 local services = require "lib.services"
 
 local M = {}
@@ -16,7 +17,7 @@ function M.needs(group, claims, stores, wake)
   local out = {
     { as = "cluster", kind = "Cluster", name = cluster, fields = instance.CLUSTER },
     { as = "rows", kind = kube.instance_kind[component],
-      label = { kube.label.group, group.metadata.name }, fields = members.ROW },
+      label = { kube.label.group, group.metadata.name }, fields = shrinking.fields(group) },
     { as = "claims", kind = "PersistentVolumeClaim", label = claims, fields = ordinals.CLAIM },
     { as = "revisions", kind = "ControllerRevision", owner = group.metadata.uid, fields = revision.FIELDS },
     { as = "pd", pd = cluster, stores = stores, wake = json.array(wake), fresh = 30 },
@@ -78,13 +79,16 @@ function M.suspend(w, p)
   return p:wait("Suspended", "Cluster %s is suspended; disks are kept", w.cluster.name)
 end
 
+---Step: instances whose store has left go.
+function M.removed(w, p)
+  local _, list = M.view(w)
+  return shrinking.removed(w, p, list)
+end
+
 ---Step, the last: what is still missing for the group to be as its spec says.
 function M.settle(w, p)
   local rev, list = M.view(w)
   local live, wanted = members.live(list), scaling.wanted(w.object)
-  if #live > wanted then
-    return p:wait("ScaleInWaiting", "%d instances, %d wanted: %s may go", #live, wanted, members.some(live, 1))
-  end
   local old = members.where(live, function(m) return m.outdated end)
   if old[1] then
     return p:wait("UpdateWaiting", "%d of %d instances have another revision than %s", #old, #live, rev)
@@ -95,6 +99,8 @@ function M.settle(w, p)
     return p:wait("InstancesNotReady", "%d of %d ready; not ready: %s", #live - #unready, wanted,
       members.some(unready)):progress { done = #live - #unready, total = wanted }
   end
+  local leaving = shrinking.leaving(w, p, list)
+  if leaving then return leaving end
   if not w.object.spec.minReadySeconds then return end
   local left = 0
   for _, m in ipairs(live) do left = math.max(left, m.left) end

@@ -21,6 +21,7 @@ M.annotation = {
   applied = OWN .. "applied", owner_uid = OWN .. "owner-uid", config_hash = OWN .. "config-hash",
   template = OWN .. "template", format = OWN .. "format",
   initial_cluster = OWN .. "initial-cluster", host = OWN .. "host",
+  removed_stores = OWN .. "removed-stores", evicting = OWN .. "evicting",
 }
 
 local versions = {

@@ -107,6 +107,13 @@ function M.ids(w, id)
   return { cluster_id = pd.cluster_id, id = id }
 end
 
+---Steps that serve an instance while something else is the news of the pass; their words are not.
+function M.keep(w, p, controller, steps)
+  for _, name in ipairs(steps) do
+    if controller[name](w, p) then return end
+  end
+end
+
 ---Step: the volumes behind the claims carry the ids too (never in namespaced mode: not ours to see).
 function M.volumes(w, p, i, ids)
   if not ids.id or (w.operator and w.operator.namespaced) then return end

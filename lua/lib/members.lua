@@ -6,7 +6,7 @@ local M = {}
 ---Fields of PD and TiKV objects that their group looks at.
 M.ROW = {
   name = "metadata.name", uid = "metadata.uid", rv = "metadata.resourceVersion",
-  deleting = "metadata.deletionTimestamp", revision = kube.path_label(kube.label.revision),
+  deleting = "metadata.deletionTimestamp", offline = "spec.offline", revision = kube.path_label(kube.label.revision),
   template = kube.path_annotation(kube.annotation.template),
   founder = kube.path_annotation(kube.annotation.initial_cluster), topology = "spec.topology",
   phase = "status.phase", reason = "status.reason", message = "status.message", id = "status.id",
@@ -22,6 +22,7 @@ M.ROW = {
 ---@field available boolean ready for minReadySeconds (5 where nothing is said)
 ---@field lost boolean it has served, and is not ready now
 ---@field deleting boolean
+---@field leaving boolean deleted, or its store shall leave or has left
 ---@field updated boolean its pod runs the revision of the template
 ---@field outdated boolean its object has another revision
 ---@field pd table? the PD member of that name
@@ -53,8 +54,9 @@ function M.list(w, revision)
     local left = ready and until_available(w, r) or 0
     out[n] = {
       name = r.name, pod = pod, row = r, ready = ready, available = ready and left == 0, left = left,
-      lost = not ready and not r.deleting and r.current ~= nil,
+      lost = not ready and not r.deleting and not r.offline and r.current ~= nil,
       deleting = r.deleting ~= nil, updated = r.current == revision,
+      leaving = r.deleting ~= nil or r.offline == true or r.phase == "Removed",
       outdated = r.revision ~= revision, pd = in_pd and in_pd[pod],
     }
   end
@@ -65,7 +67,7 @@ end
 function M.live(list)
   local out = {}
   for _, m in ipairs(list) do
-    if not m.deleting then out[#out + 1] = m end
+    if not m.leaving then out[#out + 1] = m end
   end
   return out
 end

@@ -3,6 +3,7 @@
 -- What changes in between waits: nobody reads that a pod of half a minute has been scheduled.
 local conditions = require "lib.conditions"
 local lifecycle = require "lib.lifecycle"
+local offline = require "lib.offline"
 local pvc = require "lib.pvc"
 local status = require "lib.status"
 local kube = require "lib.kube"
@@ -10,13 +11,14 @@ local kube = require "lib.kube"
 local M = {}
 
 local FIGURES_LATER = 120 -- seconds that figures of people's interest may wait
+local PROGRESS_LATER = 5 -- the same, of what moves
 
-local function phase(w, i, id, pod_ready, lost)
+local function phase(w, i, id, pod_ready, lost, leaving)
   -- a current revision is written when it was first ready: until then it starts, later it starts again
   local served = (w.object.status or {}).currentRevision ~= nil
   if w.cluster and w.cluster.paused and not w.deleting then return "Paused" end
-  if lost == "Tombstone" then return "Removed" end
-  if w.deleting then return "Leaving" end
+  if leaving and leaving.removed then return "Removed" end
+  if w.deleting or leaving then return "Leaving" end
   if lifecycle.suspended(w) then return w.pod and "Restarting" or "Suspended" end
   if not w.pod then return served and "Restarting" or "Pending" end
   if not pod_ready then
@@ -64,7 +66,7 @@ local function common(w, t, i, facts)
   local healthy = facts.healthy
   if healthy == nil then healthy = facts.id ~= "" end
   facts.ready = facts.pod_ready and facts.id ~= "" and healthy
-  local s = status.base(w, phase(w, i, facts.id, facts.pod_ready, facts.lost), why)
+  local s = status.base(w, phase(w, i, facts.id, facts.pod_ready, facts.lost, facts.leaving), why)
   s.id, s.clusterID = facts.id, facts.cluster_id or old.clusterID
   s.replicas = 1
   s.pod = pod and i.pod or old.pod
@@ -116,6 +118,7 @@ function M.tikv(w, t, i, id, found)
   local known = w.pd ~= nil and w.pd.known
   local facts = { id = id, cluster_id = id ~= "" and known and w.pd.cluster_id or nil,
     lost = found and found.state, healthy = nil }
+  if offline.asked(w, found) then facts.leaving = offline.next(w, i, id, found) end
   if known then facts.healthy = found ~= nil and (found.state == "Up" or found.state == "Offline") end
   local s, old = common(w, t, i, facts)
   s.formerStores = old.formerStores
@@ -134,7 +137,15 @@ function M.tikv(w, t, i, id, found)
         or time.format(w.now - found.heartbeat_age)
     end
   end
-  local delay = status.delay(old, s, MATTERS, FIGURES_LATER)
+  if facts.leaving then
+    s.progress = old.progress
+    if found then
+      local left = tonumber(found.regions) or 0
+      s.progress = { regionsLeft = left, leadersLeft = tonumber(found.leaders) or 0,
+        regionsTotal = math.max(old.progress and tonumber(old.progress.regionsTotal) or 0, left) }
+    end
+  end
+  local delay = status.delay(old, s, MATTERS, facts.leaving and PROGRESS_LATER or FIGURES_LATER)
   if old.storeState and s.storeState ~= old.storeState then delay = 0 end
   return s, patience(s, old, delay)
 end

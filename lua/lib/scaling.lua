@@ -1,10 +1,11 @@
---- scaling: how a group gets the instances that it lacks. (Removing them belongs to lib/offline.)
+--- scaling: how a group gets the instances that it lacks. How it gets rid of others: lib/shrinking.
 local kube = require "lib.kube"
 local bootstrap = require "lib.bootstrap"
 local members = require "lib.members"
 local ordinals = require "lib.ordinals"
 local questions = require "lib.questions"
 local revision = require "lib.revision"
+local shrinking = require "lib.shrinking"
 local topology = require "lib.topology"
 
 local M = {}
@@ -93,6 +94,8 @@ end
 function M.tikv(w, p, list)
   local live, wanted = members.live(list), M.wanted(w.object)
   if #live >= wanted then return end
+  local called = shrinking.call_back(w, p, list, wanted - #live)
+  if called then return called end
   local starting = #members.where(live, function(m) return not m.ready end)
   local count = batch(w, wanted - #live, starting)
   local use = ordinals.use(w)
@@ -115,7 +118,7 @@ function M.in_place(w, p, list)
   local rev = revision.name(g, kube.component[g.kind], kube.features(w.cluster))
   for _, m in ipairs(list) do
     if p:full() then return end
-    if not m.deleting and not m.outdated and m.row.template ~= want then
+    if not m.leaving and not m.outdated and m.row.template ~= want then
       p:apply(M.instance(w, m.name, { topology = m.row.topology, founder = m.row.founder,
         uid = m.row.uid, revision = rev }))
     end

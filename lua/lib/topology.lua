@@ -27,7 +27,9 @@ function M.counted(group, rows)
   for n, t in ipairs(list) do
     local item = { name = name_of(t.topology), topology = t.topology, weight = t.weight or 1, count = 0 }
     for _, r in ipairs(rows) do
-      if r.topology and not r.deleting and same(r.topology, t.topology) then item.count = item.count + 1 end
+      if r.topology and not r.deleting and not r.offline and same(r.topology, t.topology) then
+        item.count = item.count + 1
+      end
     end
     out[n] = item
   end

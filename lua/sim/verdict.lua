@@ -41,13 +41,22 @@ local function absent(w)
   end
 end
 
--- Instances on their way out stay and serve while PD has data of theirs.
+-- Instances on their way out go, but for stores that the others can not do without: these serve on.
+local function leaves(o)
+  if not o.metadata.deletionTimestamp and not o.spec.offline then return false end
+  return true, (o.status or {}).reason == "OfflineRefused"
+end
+
 local function instances(w, plural, groups)
   local live, all = {}, list(core(w.ns, plural))
   for _, o in ipairs(all) do
     if not ready(o) then return describe(plural, o) end
-    local group = label(o, "group") or "?"
-    if not o.metadata.deletionTimestamp then live[group] = (live[group] or 0) + 1 end
+    local group, leaving, held = label(o, "group") or "?", leaves(o)
+    if leaving and not held then
+      local s = o.status
+      return ("%s %s has not left: %s: %s"):format(plural, o.metadata.name, s.reason or "", s.message or "")
+    end
+    if not leaving then live[group] = (live[group] or 0) + 1 end
   end
   for _, g in ipairs(groups) do
     if not g.deleted and (live[g.name] or 0) ~= g.replicas then

@@ -147,7 +147,7 @@ describe("An instance", function()
       w.pd.store = nil
     end)
     assert.is_nil(did(out, "delete Pod"))
-    assert.equal("MustDrain", out.status.reason)
+    assert.equal("StoreUnknown", out.status.reason)
   end)
 
   it("that is deleted is held by the mark on its disk, and by a PD that can not be asked", function()
@@ -160,7 +160,7 @@ describe("An instance", function()
       leaving(w)
       w.cluster.id = ""
     end)
-    assert.equal("MustDrain", out.status.reason)
+    assert.equal("PDUnknown", out.status.reason)
     out = settled("TiKV", function(w)
       leaving(w)
       claim_of(w).labels[kube.label.store_id], claim_of(w).labels[kube.label.cluster_id] = nil, nil

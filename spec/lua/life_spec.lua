@@ -155,13 +155,17 @@ describe("A cluster in the toy world", function()
     assert.equal("Waiting", m:get("TiKVGroup", "basic").status.phase)
   end)
 
-  it("takes nothing away when fewer are wanted: it says that this must wait", function()
+  it("takes no store away that the others can not do without, and says how many are missing (G6)", function()
     up(1, 3)
     set(m, "TiKVGroup", "basic", function(s) s.replicas = 1 end)
     m:settle()
-    assert.equal("ScaleInWaiting", m:get("TiKVGroup", "basic").status.reason)
     assert.equal("basic-0 basic-1 basic-2", names(m, "TiKV"))
-    assert.same({}, m.writes)
+    assert.equal(3, #m:list("Pod") - 1)
+    local status = m:get("TiKV", "basic-2").status
+    assert.equal("OfflineRefused", status.reason)
+    assert.truthy(status.message:find("regions need 3: 2 missing", 1, true), status.message)
+    assert.equal("ScalingIn", m:get("TiKVGroup", "basic").status.reason)
+    assert.equal("Up", m.stores[3].state)
   end)
 
   it("adds no more stores at once than maxScaleOut", function()
@@ -348,16 +352,20 @@ describe("A cluster in the toy world", function()
 
   it("holds a deleted store of a living Cluster, keeps serving it, and adds another (W-02)", function()
     up(1, 3)
+    m.pd.settled = false
     m:delete("TiKV", "basic-1")
     m:settle()
     local status = m:get("TiKV", "basic-1").status
     assert.equal("Leaving", status.phase)
-    assert.equal("MustDrain", status.reason)
+    assert.equal("PDNotSettled", status.reason)
     assert.truthy(m:get("Pod", "basic-tikv-1"))
     assert.truthy(m:get("TiKV", "basic-3"))
     m:delete("Pod", "basic-tikv-1")
     m:settle()
     assert.truthy(m:get("Pod", "basic-tikv-1"))
+    m.pd.settled = true
+    m:settle()
+    assert.equal("basic-0 basic-2 basic-3", names(m, "TiKV"))
   end)
 
   it("lets a store go that PD has never seen", function()

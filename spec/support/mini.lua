@@ -9,7 +9,7 @@ Mini.__index = Mini
 ---@param scripts {needs: function, run: function}? another way to run them, a cage for example
 function M.new(scripts)
   return setmetatable({ scripts = scripts or pass, objects = {}, rv = 100, now = 1000000, uids = 0,
-    writes = {}, status_writes = {},
+    writes = {}, status_writes = {}, expelled = {},
     next_store = 1, stores = {}, members = {},
     pd = { known = false, reason = "PD has not answered yet" }, pods_ready = true, log = {} }, Mini)
 end
@@ -135,7 +135,7 @@ function Mini:pd_member(item)
   for _, m in ipairs(self.members) do
     out.members[#out.members + 1] = copy(m)
     if m.name == item.member then out.member = copy(m) end
-    if m.healthy and not out.leader then out.leader = { id = m.id, name = m.name } end
+    if m.name == self:leads() then out.leader = { id = m.id, name = m.name } end
   end
   out.stores = item.stores == "all" and json.array {} or nil
   for _, s in ipairs(self.stores) do
@@ -232,7 +232,75 @@ function Mini:act(subject, a)
     for _, s in ipairs(self.stores) do
       if s.id == a.store_id then s.labels = a.labels end
     end
+  elseif a.action == "mark" then
+    local o = assert(self:get(a.kind, a.name), "mark of nothing: " .. name)
+    local set = (o.metadata.annotations or {})[a.key]
+    if not set then self:patch(o, { annotations = { [a.key] = time.format(self.now) } }) end
+  elseif a.action:find "^pd_" then
+    self:act_pd(a)
   end
+end
+
+function Mini:store(id)
+  for _, s in ipairs(self.stores) do if s.id == id then return s end end
+end
+
+function Mini:act_pd(a)
+  local s = a.store_id and assert(self:store(a.store_id), a.action .. " of no store")
+  if a.expect then assert(s.state == a.expect or s.node_state == a.expect, a.action .. " expects " .. a.expect) end
+  if a.action == "pd_offline" then
+    local up = 0
+    for _, other in ipairs(self.stores) do if other ~= s and other.state == "Up" then up = up + 1 end end
+    assert(up >= self.pd.replication.max_replicas, "G6: too few stores")
+    assert(self.pd.settled, "G6: not settled")
+    s.state, s.node_state = "Offline", "Removing"
+  elseif a.action == "pd_online" then
+    s.state, s.node_state = "Up", "Serving"
+  elseif a.action == "pd_evict_leaders" then
+    s.evicting = true
+  elseif a.action == "pd_restore_leaders" then
+    s.evicting = nil
+  elseif a.action == "pd_transfer_leader" then
+    self.leader = a.member
+  elseif a.action == "pd_remove_member" then
+    local keep = {}
+    for _, member in ipairs(self.members) do
+      if member.id ~= a.member_id then
+        keep[#keep + 1] = member
+      else
+        assert(member.name == a.name and member.name ~= self:leads(), "G5: the leader, or another name")
+      end
+    end
+    assert(#keep == #self.members - 1 and #keep > 0, "G5: no such member, or the last")
+    self.members = keep
+    -- its process never comes back by itself
+    local pod = self:get("Pod", a.name)
+    if pod then self.expelled[pod.metadata.uid] = true end
+  end
+end
+
+---Name of PD's leader.
+function Mini:leads()
+  local first
+  for _, member in ipairs(self.members) do
+    if member.healthy and member.name == self.leader then return member.name end
+    if member.healthy then first = first or member.name end
+  end
+  return first
+end
+
+---Leaders leave, regions drain, a few at a time; an empty store is buried.
+function Mini:drain()
+  local changed = false
+  for _, s in ipairs(self.stores) do
+    if s.evicting and s.leaders > 0 and not self.stubborn then s.leaders, changed = math.max(s.leaders - 3, 0), true end
+    if s.state == "Offline" and not self.frozen then
+      changed = true
+      if s.regions == 0 then s.state, s.node_state = "Tombstone", "Removed" end
+      s.regions, s.leaders = math.max(s.regions - 4, 0), math.max(s.leaders - 4, 0)
+    end
+  end
+  return changed
 end
 
 ---One pass of one object. Returns the plan; `quiet`: nothing was written.
@@ -294,7 +362,8 @@ local function add_member(self, pod, healthy)
       return true
     end
   end
-  self.members[#self.members + 1] = { id = "90000000000000000" .. (#self.members + 1), name = pod, healthy = healthy }
+  self.member_ids = (self.member_ids or 0) + 1
+  self.members[#self.members + 1] = { id = "90000000000000000" .. self.member_ids, name = pod, healthy = healthy }
   return true
 end
 
@@ -311,25 +380,29 @@ function Mini:outside()
   if not self.pd.known and up > 0 and up * 2 > #pods then
     self.pd = { known = true, settled = true, cluster_id = self.cluster_id or "7000000000000000001",
       bootstrapped = #self.stores > 0,
-      replication = { max_replicas = 3, location_labels = { "zone" } }, schedulers = { "balance-leader" },
+      replication = { max_replicas = 3, location_labels = { "zone" } }, schedulers = { "balance-leader-scheduler" },
       regions = { down_peer = 0 } }
     changed = true
   end
   if not self.pd.known then return changed end
+  changed = self:drain() or changed
   for _, o in ipairs(pods) do
     local pod = self:get("Pod", (o.metadata.name:gsub("%-(%d+)$", "-pd-%1")))
-    if ready(pod) then changed = add_member(self, pod.metadata.name, true) or changed end
+    if ready(pod) and not self.expelled[pod.metadata.uid] then changed = add_member(self, pod.metadata.name, true) or changed end
   end
   for _, pod in ipairs(self:list("Pod")) do
     local config = self:get("ConfigMap", pod.metadata.name)
     local address = config and config.data["config.toml"]:match('advertise%-addr = "([^"]+)"')
     if ready(pod) and address then
       local have = false
-      for _, s in ipairs(self.stores) do have = have or s.address == address and s.state ~= "Tombstone" end
+      for _, s in ipairs(self.stores) do
+        -- a process whose store is buried does not become another one
+        have = have or s.address == address and (s.state ~= "Tombstone" or s.pod == pod.metadata.uid)
+      end
       if not have then
         self.stores[#self.stores + 1] = { id = tostring(self.next_store), address = address, state = "Up",
           node_state = "Serving", leaders = 0, regions = 0, capacity = "107374182400", available = "107374182400",
-          labels = {} }
+          labels = {}, pod = pod.metadata.uid }
         self.next_store = self.next_store + 3
         self.pd.bootstrapped, changed = true, true
       end

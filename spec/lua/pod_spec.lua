@@ -168,13 +168,17 @@ describe("A pod", function()
     for _, break_it in ipairs {
       function(p) p.metadata.name = "x" end, function(p) p.metadata.labels["core.tikv.org/instance"] = nil end,
       function(p) p.metadata.ownerReferences = nil end, function(p) p.spec.hostname = "x" end,
+      function(p) p.spec = nil end, function(p) p.metadata = "x" end, function(p) p.metadata.annotations = "x" end,
+      function(p) p.metadata.labels = "x" end, function(p) p.kind = nil end,
     } do
       caged.answer(function(q)
         local p = json.decode(json.encode(q.args[1]))
         break_it(p)
         return { { policy = "ns/p", answer = p } }
       end)
-      assert.has_error(function() pod.build(tikv()) end)
+      local ok, why = pcall(function() pod.build(tikv()) end)
+      assert.is_false(ok)
+      assert.truthy(tostring(why):find("policy ns/p: render_pod may not change", 1, true), why)
     end
   end)
 

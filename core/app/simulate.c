@@ -10,6 +10,8 @@ const struct opt simulate_opts[] = {
 	{ "seed", 0, OPT_INT, "N", "1", "first seed; schedule i uses seed + i" },
 	{ "schedules", 0, OPT_INT, "N", "100", "how many schedules to run" },
 	{ "seconds", 0, OPT_INT, "S", "0", "stop after so many seconds (0: when all are done)" },
+	{ "shrink", 0, OPT_FLAG, NULL, NULL,
+		"leave out what a red --seed does not need, then print its trace" },
 	{ "first", 0, OPT_FLAG, NULL, NULL, "stop at the first failure" },
 	{ "each-write", 0, OPT_FLAG, NULL, NULL,
 		"targeted: crash the operator after every single write" },
@@ -126,6 +128,56 @@ run_each_write(struct args *a, struct schedule_conf *c, struct totals *t, struct
 	return 0;
 }
 
+/* Red by the same invariant as before? */
+static bool
+still_red(const struct schedule_conf *c, const char *why)
+{
+	struct schedule_result r;
+	struct err e = { 0 };
+	size_t n = strcspn(why, ":");
+	return schedule_run(c, &r, &e) == 0 && !r.ok && strncmp(r.why, why, n + 1) == 0;
+}
+
+/* Leave one bit out after the other; what is still red without it never mattered. */
+static void
+leave_out(struct schedule_conf *c, const char *why, uint64_t *bits, uint64_t candidates)
+{
+	for (int i = 0; i < 64; i++) {
+		if (!(candidates >> i & 1))
+			continue;
+		*bits |= UINT64_C(1) << i;
+		if (!still_red(c, why))
+			*bits &= ~(UINT64_C(1) << i);
+	}
+}
+
+static int
+run_shrink(struct args *a, struct schedule_conf *c, struct totals *t, struct err *e)
+{
+	struct schedule_result r, small;
+	void (*log)(void *arg, const char *line) = c->log;
+	c->seed = (uint64_t)args_int(a, "seed");
+	c->log = NULL;
+	if (schedule_run(c, &r, e) < 0)
+		return -1;
+	t->run = 1;
+	if (r.ok)
+		return 0;
+	leave_out(c, r.why, &c->without.kinds, r.faults_on);
+	leave_out(c, r.why, &c->without.operations, (UINT64_C(1) << r.operations) - 1);
+	for (int i = 0; i < FAULT_COUNT; i++)
+		if (!(c->without.kinds >> i & 1)) {
+			uint64_t hits = r.hits[i] > 63 ? 63 : r.hits[i];
+			leave_out(c, r.why, &c->without.hits[i], (UINT64_C(1) << hits) - 1);
+		}
+	c->log = log != NULL ? log : print_line;
+	if (schedule_run(c, &small, e) < 0)
+		return -1;
+	t->failed = 1;
+	report(c, &small);
+	return 0;
+}
+
 int
 simulate_main(struct args *a)
 {
@@ -143,8 +195,9 @@ simulate_main(struct args *a)
 		.script_count = count,
 		.log = args_flag(a, "trace") ? print_line : NULL };
 	int64_t began = clock_mono(clock_system());
-	int r = args_flag(a, "each-write") ? run_each_write(a, &c, &t, &e)
-					   : run_random(a, &c, &t, &e);
+	int r = args_flag(a, "shrink")       ? run_shrink(a, &c, &t, &e)
+		: args_flag(a, "each-write") ? run_each_write(a, &c, &t, &e)
+					     : run_random(a, &c, &t, &e);
 	double took = (double)(clock_mono(clock_system()) - began) / 1000;
 	luadir_free(scripts, count);
 	if (r < 0)

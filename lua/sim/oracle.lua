@@ -247,7 +247,7 @@ local OURS = {
 }
 -- What a person need not learn at once: it is written up to two minutes late.
 local FIGURES = { leaders = true, regions = true, available = true, capacity = true, figuresTime = true, state = true,
-  storeState = true, clusterID = true }
+  storeState = true, clusterID = true, volumes = true }
 
 local function same(a, b)
   return sim.encode { a } == sim.encode { b }

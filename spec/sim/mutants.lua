@@ -1,9 +1,9 @@
 -- mutants: what the simulation must notice. Each replaces one piece of text of one file; `kills` is
 -- the invariant that is expected to fail first, for people who read the list.
 return {
-  { name = "no limit on replicas", file = "lua/lib/scaling.lua", kills = "L1",
-    replace = "if #live >= wanted then return end\n  local starting",
-    with = "if #live > wanted then return end\n  local starting" },
+  { name = "one store too many", file = "lua/lib/scaling.lua", kills = "L1",
+    replace = "local count = batch(w, wanted - #live, starting)",
+    with = "local count = batch(w, wanted - #live + 1, starting)" },
   { name = "two joiners at once", file = "lua/lib/bootstrap.lua", kills = "S4",
     replace = 'if reason then return nil, reason, message end\n  return { create = ordinals.free(use, 1) }',
     with = 'return { create = ordinals.free(use, missing) }' },
@@ -41,7 +41,8 @@ return {
   { name = "an instance with a store is let go", file = "lua/lib/deletion.lua", kills = "S6",
     replace = "return w.cluster.deleting ~= nil or never_seen(w, i, found)", with = "return true" },
   { name = "suspended for ever", file = "lua/lib/lifecycle.lua", kills = "L1",
-    replace = "if not M.suspended(w) then return end", with = 'if not M.suspended(w) and (w.object.status or {}).phase ~= "Suspended" then return end' },
+    replace = "if not M.suspended(w) then return end",
+    with = 'if not M.suspended(w) and (w.object.status or {}).phase ~= "Suspended" then return end' },
   { name = "founding where claims have a cluster id", file = "lua/lib/ordinals.lua", kills = "S4",
     replace = 'if how == "adopt" and not', with = 'if false and not' },
   -- C: built in a scratch folder

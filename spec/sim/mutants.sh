@@ -50,7 +50,7 @@ run() { # binary and options; prints the first red line
 
 attempt() {
 	red=$(run "$@")
-	[ -n "$red" ] || red=$("$@" --each-write --first --seed 1 2>&1 | sed -n '/^seed /{p;q;}')
+	[ -n "$red" ] || red=$("$@" --each-write --first --seed 1 --seconds 120 2>&1 | sed -n '/^seed /{p;q;}')
 	verdict "$name" "$red"
 }
 

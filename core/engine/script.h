@@ -33,8 +33,8 @@ struct script_conf {
 	 */
 	int (*in_child)(void *arg, int (*fn)(void *arg2, struct buf *out), void *arg2,
 		struct buf *out, struct err *e);
-	/* State of a ConfigMap changed: "active", "rejected", or "held" (fine by itself, but another
-	 * one spoils the bundle); name: hash of what runs; reason for people, one line. */
+	/* State of a ConfigMap changed: "active", "rejected", or "held" (fine by itself, but
+	 * another one spoils the bundle); name: hash of what runs; reason for people, one line. */
 	void (*on_state)(void *arg, const struct obj *configmap, const char *state,
 		const char *name, const char *reason);
 	void (*on_swap)(void *arg); /* every object should be looked at again */

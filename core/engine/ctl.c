@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "engine/ctl_priv.h"
@@ -24,6 +25,7 @@ key_free(void *value)
 	json_free(k->last);
 	free(k->status);
 	free(k->busy);
+	free(k->pd_cluster);
 	free(k->ns);
 	free(k->name);
 	free(k);
@@ -207,6 +209,20 @@ arm_expect(struct ctl *c)
 		c->expect_timer = loop_after(c->conf.loop, OVERDUE_MS, on_expect_timer, c);
 }
 
+/* The key wrote to PD, and PD has not been asked since. */
+static bool
+waits_for_pd(struct ctl *c, struct ctl_key *k)
+{
+	if (!k->pd_cluster)
+		return false;
+	if (ctl_now(c) - k->pd_wrote < OVERDUE_MS && c->conf.pd_since &&
+		!c->conf.pd_since(c->conf.arg, k->ns, k->pd_cluster, k->pd_wrote))
+		return true;
+	free(k->pd_cluster);
+	k->pd_cluster = NULL;
+	return false;
+}
+
 static void
 start_one(struct ctl *c, const char *text, const char *reason)
 {
@@ -217,6 +233,8 @@ start_one(struct ctl *c, const char *text, const char *reason)
 	} else if (expect_holds(c->conf.expect, text)) {
 		k->held = true;
 		queue_hold(c->conf.queue, text, ctl_now(c) + OVERDUE_MS, "held: own writes unseen");
+	} else if (waits_for_pd(c, k)) {
+		queue_hold(c->conf.queue, text, ctl_now(c) + LOOK_MS, "held: PD was not asked yet");
 	} else {
 		k->held = false;
 		ctl_pass_start(c, k, reason);
@@ -310,14 +328,17 @@ same(const cJSON *a, const cJSON *b, const char *path)
 	return x == y || (x && y && json_equal(x, y));
 }
 
-static char *
-canonical(const cJSON *tree)
+char *
+ctl_digest(const cJSON *tree)
 {
+	char hex[65];
 	struct buf b;
 
 	buf_init(&b, 0);
 	json_print_canonical(tree, &b);
-	return buf_take(&b);
+	hash_sha256_hex(b.at, b.len, hex);
+	buf_fini(&b);
+	return xstrdup(hex);
 }
 
 /* False when nothing but the status differs, and that is what we wrote. */
@@ -338,7 +359,7 @@ own_change_matters(struct ctl *c, const char *text, const struct obj *old, const
 		matters |= !same(a, b, *p);
 	if (!matters && !same(a, b, "status")) {
 		const cJSON *status = json_get(b, "status");
-		char *t = status ? canonical(status) : xstrdup("");
+		char *t = status ? ctl_digest(status) : xstrdup("");
 
 		matters = !k || !k->status || strcmp(t, k->status) != 0;
 		free(t);
@@ -353,7 +374,9 @@ own_event(struct ctl *c, const struct obj *old, const struct obj *now)
 {
 	const struct obj *o = now ? now : old;
 	struct store *s = c->conf.store(c->conf.arg, o->kind);
-	bool first = !old && s && !store_synced(s);
+	bool one = o->kind == KIND_PD || o->kind == KIND_TIKV;
+	/* Of a thousand new instances, those that were begun are brought up first. */
+	bool first = !old && (one || (s && !store_synced(s)));
 	char *text = key_of(o);
 
 	if (own_change_matters(c, text, old, now))

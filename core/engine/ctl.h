@@ -5,8 +5,10 @@
  *
  * A pass: object -> needs -> world -> Lua -> plan -> exec. One pass per key at a time, at most
  * `max_active` on the wire in all. A pass begins only when caches are synced, the lease is held and
- * the key's own writes have been seen. It ends with a queue_end. Wake-ups of a key coalesce: at
- * least 250 ms for groups and clusters, and 20 times the last pass's cost, apart.
+ * the key's own writes have been seen; after a write to PD that is the next answer, for 10 s at
+ * most. It ends with a queue_end. Wake-ups of a key coalesce: at least 250 ms for groups and
+ * clusters, up to 1.6 s for instances after passes in a row that did nothing, and 20 times the last
+ * pass's cost, apart.
  */
 #include "engine/exec.h"
 #include "engine/queue.h"
@@ -34,6 +36,9 @@ struct ctl_conf {
 	bool (*may_run)(void *arg); /* lease held and all synced */
 	void (*relist)(void *arg, enum kind k);
 	void (*pd_busy)(void *arg, const char *ns, const char *cluster, const char *key, bool busy);
+	/* Whether what is known of PD was asked at `mono_ms` or later; NULL: nothing waits for it.
+	 */
+	bool (*pd_since)(void *arg, const char *ns, const char *cluster, int64_t mono_ms);
 	/* Monotonic microseconds a pass took; the simulator gives a constant. */
 	int64_t (*cost_us)(void *arg);
 };

@@ -6,6 +6,8 @@
 
 #define SPACE_MS 250    /* between passes of groups and clusters */
 #define SPACE_FACTOR 20 /* times the last pass's cost */
+#define QUIET_MS 200    /* of instances, after two passes in a row that did nothing */
+#define QUIET_MAX 5     /* doubled up to 1.6 s */
 #define SPACE_MAX_MS 10000
 #define POLICIES_MAX 64
 
@@ -89,9 +91,14 @@ space(struct ctl *c, const struct ctl_key *k, int64_t began)
 {
 	int64_t cost = c->conf.cost_us ? c->conf.cost_us(c->conf.arg) : (ctl_now(c) - began) * 1000;
 	int64_t ms = cost * SPACE_FACTOR / 1000;
+	int64_t least = is_group(k->kind) ? SPACE_MS : 0;
 
-	if (is_group(k->kind) && ms < SPACE_MS)
-		ms = SPACE_MS;
+	/* Woken again and again for nothing: its pod, disk and node change within moments. */
+	if (!is_group(k->kind) && k->quiet > 1)
+		least = (int64_t)QUIET_MS << (k->quiet - 2);
+
+	if (ms < least)
+		ms = least;
 	if (ms > SPACE_MAX_MS)
 		ms = SPACE_MAX_MS;
 	queue_space(c->conf.queue, k->text, began + ms);
@@ -232,15 +239,12 @@ ctl_pass_perform(struct ctl *c, struct ctl_key *k, const struct obj *o, struct p
 {
 	struct pass *p = pass_new(c, k, o, own_plan);
 	struct guard_subject s = { .object = p->object, .cluster = p->cluster };
-	struct buf b;
 
 	tell_pd(c, k, p->cluster, own_plan->pd_busy);
 	if (status) {
 		/* The event of the write may come before its answer. */
-		buf_init(&b, 0);
-		json_print_canonical(own_plan->status, &b);
 		free(k->status);
-		k->status = buf_take(&b);
+		k->status = ctl_digest(own_plan->status);
 	}
 	if (own_plan->actions == 0 && !status) {
 		plan_free(own_plan);
@@ -276,11 +280,15 @@ ctl_pass_start(struct ctl *c, struct ctl_key *k, const char *reason)
 		what = "plan";
 		plan = plan_decode(tree, held->ns, &e);
 	}
-	space(c, k, began);
 	if (plan) {
+		bool status = status_now(c, k, held, plan), idle = !status && plan->actions == 0;
+
 		k->faults = 0;
-		ctl_pass_perform(c, k, held, plan, status_now(c, k, held, plan), ctl_end_exec);
+		k->quiet = !idle ? 0 : k->quiet < QUIET_MAX ? k->quiet + 1 : QUIET_MAX;
+		space(c, k, began);
+		ctl_pass_perform(c, k, held, plan, status, ctl_end_exec);
 	} else {
+		space(c, k, began);
 		ctl_end_script(c, k, held, &e, what);
 	}
 	obj_unref(held);

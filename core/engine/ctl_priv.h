@@ -9,12 +9,15 @@ struct ctl_key { /* what is remembered of one object between passes */
 	enum kind kind;
 	char *ns, *name;
 	cJSON *last;        /* outcome for the next world, NULL: all went well */
-	char *status;       /* canonical text of the status last written by us */
+	char *status;       /* digest of the status last written by us */
 	int64_t status_due; /* when a delayed status write is due, -1: none */
 	int faults;         /* of the script, in a row */
 	bool held;          /* popped while its own writes were unseen */
-	char *busy;         /* the Cluster whose PD it wants polled quickly, or NULL */
-	char text[];        /* "TiKV/ns/name" */
+	int quiet;          /* passes in a row that did nothing */
+	char *pd_cluster; /* the Cluster whose PD it wrote to, until PD was asked again, or NULL */
+	int64_t pd_wrote;
+	char *busy;  /* the Cluster whose PD it wants polled quickly, or NULL */
+	char text[]; /* "TiKV/ns/name" */
 };
 
 struct pass {
@@ -52,6 +55,7 @@ char *ctl_cluster_of(const struct obj *o, const cJSON *tree); /* name of its Clu
 void ctl_arm(struct ctl *c);
 void ctl_pass_over(struct ctl *c); /* one pass fewer */
 int64_t ctl_now(const struct ctl *c);
+char *ctl_digest(const cJSON *tree); /* of its canonical text, malloc'ed */
 
 /* ctl_pass.c: run a popped key; it ends in queue_done(), now or later. */
 void ctl_pass_start(struct ctl *c, struct ctl_key *k, const char *reason);

@@ -346,6 +346,7 @@ new_ctl(struct tikv_operator *o)
 		.may_run = may_run,
 		.relist = feed_relist,
 		.pd_busy = pds_busy,
+		.pd_since = pds_since,
 		.cost_us = c->cost_us ? cost_us : NULL });
 }
 

@@ -355,6 +355,16 @@ pds_busy(void *arg, const char *ns, const char *cluster, const char *key, bool b
 		pdview_want(f->view, busy ? PDVIEW_BUSY : PDVIEW_IDLE, key);
 }
 
+bool
+pds_since(void *arg, const char *ns, const char *cluster, int64_t mono_ms)
+{
+	const struct tikv_operator *o = arg;
+	struct pdfeed *f = find(o, ns, cluster);
+	int64_t age = f ? pdview_age_ms(f->view) : -1;
+
+	return !f || (age >= 0 && loop_now(o->conf.loop) - age >= mono_ms);
+}
+
 /* Where PD says that the store of this instance answers. */
 const char *
 pds_instance_url(void *arg, const char *ns, const char *instance)

@@ -71,6 +71,7 @@ void pds_free(struct tikv_operator *o);
 void pds_new(struct tikv_operator *o);
 struct pdview *pds_view(void *arg, const char *ns, const char *cluster);
 void pds_busy(void *arg, const char *ns, const char *cluster, const char *key, bool busy);
+bool pds_since(void *arg, const char *ns, const char *cluster, int64_t mono_ms);
 const char *pds_instance_url(void *arg, const char *ns, const char *instance);
 
 /* ---- sources ---- */

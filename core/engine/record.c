@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 
-#define DEFAULT_BYTES (2u << 20)
+#define DEFAULT_BYTES (1u << 20)
 
 struct entry {
 	struct entry *older, *newer;

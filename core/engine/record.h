@@ -3,7 +3,7 @@
 /*
  * record: a ring of passes (world, generation, plan, outcome), for /debug, replay and bundles.
  *
- * Bounded by bytes (default 2 MiB): the oldest go first; a pass that settled without actions is
+ * Bounded by bytes (default 1 MiB): the oldest go first; a pass that settled without actions is
  * kept as one line only. Secrets never enter a world, so they are not here either.
  */
 #include "format/json.h"

@@ -9,6 +9,10 @@
 #define IDLE_MS 10500
 #define IDLE_JITTER 0.2
 #define BUSY_MS 1000
+#define BUSY_STORE_MS 2 /* a thousand stores are read every two seconds at most */
+#define AGAIN_MS 100    /* after a write of ours; many writes are looked at together */
+#define AGAIN_FACTOR 20
+#define AGAIN_STORE_MS 5
 #define TICK_MS 60000
 /* A leader that just took over may not have applied everything yet. */
 #define REVISION_PATIENCE_MS 5000
@@ -63,6 +67,7 @@ pdview_new(const struct pdview_conf *c)
 	v->expect = xstrdup("");
 	v->endpoints_text = xstrdup("");
 	v->committed = v->lower_since = -1;
+	v->ended = loop_now(c->loop) - IDLE_MS;
 	v->revision = v->term = v->start = -1;
 	v->tick_ms = TICK_MS;
 	for (int i = 0; i < PARTS; i++)
@@ -122,7 +127,12 @@ tell(struct pdview *v, struct changes *c)
 static bool
 due(const struct pdview *v, enum part p)
 {
-	int64_t every = map_count(v->busy) > 0 ? parts[p].busy_ms : parts[p].idle_ms;
+	/* Without etcd's status the start of the leader's process stands in for it. */
+	const struct part_row *row = &parts[!v->no_etcd       ? p
+					    : p == PART_ETCD  ? PART_START
+					    : p == PART_START ? PART_ETCD
+							      : p];
+	int64_t every = map_count(v->busy) > 0 ? row->busy_ms : row->idle_ms;
 
 	return v->asked[p] < 0 || v->all || v->next.began - v->asked[p] >= every;
 }
@@ -130,6 +140,8 @@ due(const struct pdview *v, enum part p)
 static void
 round_over(struct pdview *v)
 {
+	v->ended = loop_now(v->conf.loop);
+	v->took_ms = v->ended - v->next.began;
 	round_fini(&v->next);
 	v->all = false;
 	plan_next(v);
@@ -225,7 +237,7 @@ follow_leader(struct pdview *v, const struct round *r)
 		changed |= v->start >= 0 && v->start != r->start;
 		v->start = r->start;
 	}
-	if (r->etcd_asked)
+	if (r->etcd_asked || r->start >= 0)
 		v->identity_at = r->began;
 	if (changed)
 		v->leader_since = r->began;
@@ -372,6 +384,7 @@ take_part(struct pdview *v, enum part p, const cJSON *body, int64_t date_ms, str
 		return pdview_read_members(r, body, e);
 	case PART_ETCD:
 		r->etcd_asked = true;
+		v->no_etcd = false;
 		return pdview_read_etcd(r, body, e);
 	case PART_START:
 		r->start = json_int(body, "start_timestamp", -1);
@@ -400,7 +413,7 @@ absent_part(struct pdview *v, enum part p)
 		pdview_read_evicting(r, NULL, NULL);
 		break;
 	case PART_ETCD:
-		r->etcd_asked = true;
+		r->etcd_asked = v->no_etcd = true;
 		break;
 	case PART_HEALTH:
 		json_free(r->health);
@@ -550,6 +563,26 @@ plan_in(struct pdview *v, int64_t ms)
 	v->timer = loop_after(v->conf.loop, ms, start_round, v);
 }
 
+static int64_t
+busy_ms(const struct pdview *v)
+{
+	int64_t ms = (int64_t)map_count(v->by_id) * BUSY_STORE_MS;
+
+	return ms > BUSY_MS ? ms : BUSY_MS;
+}
+
+/* How long after a round the next may begin because of a write of ours. */
+static int64_t
+again_ms(const struct pdview *v)
+{
+	int64_t ms = AGAIN_FACTOR * v->took_ms, busy = busy_ms(v);
+	int64_t least = (int64_t)map_count(v->by_id) * AGAIN_STORE_MS;
+
+	if (ms < least)
+		ms = least;
+	return ms < AGAIN_MS ? AGAIN_MS : ms < busy ? ms : busy;
+}
+
 static void
 plan_next(struct pdview *v)
 {
@@ -558,11 +591,11 @@ plan_next(struct pdview *v)
 	if (v->endpoints == 0)
 		return;
 	if (map_count(v->busy) > 0) {
-		int64_t slow = (int64_t)BUSY_MS << (v->failures < 4 ? v->failures : 4);
+		int64_t slow = busy_ms(v) << (v->failures < 4 ? v->failures : 4);
 		ms = slow < ms ? slow : ms;
 	}
 	if (v->again && v->failures == 0)
-		ms = 100;
+		ms = again_ms(v);
 	plan_in(v, ms);
 }
 
@@ -619,8 +652,11 @@ pdview_poll_now(struct pdview *v)
 			(i == PART_EVICTING || i == PART_SCHEDULERS || i == PART_HEALTH))
 			v->asked[i] = -1;
 	}
-	if (v->call == NULL && v->endpoints > 0)
-		plan_in(v, 0);
+	if (v->call == NULL && v->endpoints > 0) {
+		int64_t due = v->ended + again_ms(v), now = loop_now(v->conf.loop);
+
+		plan_in(v, due > now ? due - now : 0);
+	}
 }
 
 void

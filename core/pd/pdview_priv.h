@@ -60,8 +60,10 @@ struct pdview {
 	struct timer *timer;
 	struct pd_call *call;
 	enum part part;
-	int64_t asked[PARTS]; /* when a part was last brought, -1: never */
-	bool again, all;      /* after this round one more; it asks for everything */
+	int64_t asked[PARTS];   /* when a part was last brought, -1: never */
+	bool again, all;        /* after this round one more; it asks for everything */
+	bool no_etcd;           /* this PD does not tell etcd's status */
+	int64_t ended, took_ms; /* of the last round */
 	int failures;
 	struct round next;
 

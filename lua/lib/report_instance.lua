@@ -10,7 +10,8 @@ local kube = require "lib.kube"
 
 local M = {}
 
-local FIGURES_LATER = 120 -- seconds that figures of people's interest may wait
+local FIGURES_LATER = 120 -- seconds that figures of people's interest may wait, at least
+local FIGURES_EACH = 2 -- and per store of the cluster: a write in two seconds, whatever its size
 local PROGRESS_LATER = 5 -- the same, of what moves
 
 local function phase(w, i, id, pod_ready, lost, leaving)
@@ -112,6 +113,15 @@ local function bytes(old, now)
   return figure(was, n) == n and size(n) or old
 end
 
+-- Spread by ordinal, so that a thousand stores do not come due in one moment.
+local function figures_later(w)
+  local n = 0
+  for _, count in pairs(w.pd and w.pd.counts or {}) do n = n + count end
+  local _, ordinal = kube.split(w.object.metadata.name)
+  local spread = (tonumber(ordinal) or 0) * 0.618 % 1
+  return math.max(FIGURES_LATER, FIGURES_EACH * n * (0.5 + spread))
+end
+
 ---@param i instance
 ---@param found table? the store, when PD is known
 function M.tikv(w, t, i, id, found)
@@ -145,7 +155,7 @@ function M.tikv(w, t, i, id, found)
         regionsTotal = math.max(old.progress and tonumber(old.progress.regionsTotal) or 0, left) }
     end
   end
-  local delay = status.delay(old, s, MATTERS, facts.leaving and PROGRESS_LATER or FIGURES_LATER)
+  local delay = status.delay(old, s, MATTERS, facts.leaving and PROGRESS_LATER or figures_later(w))
   if old.storeState and s.storeState ~= old.storeState then delay = 0 end
   return s, patience(s, old, delay)
 end

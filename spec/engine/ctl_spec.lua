@@ -55,12 +55,26 @@ describe("ctl", function()
       r:put(C.KIND_TIKV, "listed")
       C.store_set_synced(r.stores[tonumber(C.KIND_TIKV)], true)
       r.w:run(10)
-      r:put(C.KIND_TIKV, "changed")
+      r:put(C.KIND_TIKVGROUP, "changed")
       r.may = true
       C.ctl_kick(r.ctl)
       r.w:run(10)
       local list = support.text(C.record_list(r.record))
-      assert.truthy(list:find("TiKV/ns/listed.*TiKV/ns/changed")) -- newest first
+      assert.truthy(list:find("TiKV/ns/listed.*TiKVGroup/ns/changed")) -- newest first
+    end)
+
+    it("instances that were begun come before new ones", function()
+      r:put(C.KIND_TIKV, "begun")
+      r.w:run(10)
+      r.may = false
+      r:put(C.KIND_TIKV, "new")
+      r.w:run(10)
+      r:put(C.KIND_TIKV, "begun", { notes = { x = "y" } })
+      r.may = true
+      C.ctl_kick(r.ctl)
+      r.w:run(10)
+      local list = support.text(C.record_list(r.record))
+      assert.truthy(list:find("TiKV/ns/new.*TiKV/ns/begun.*TiKV/ns/begun")) -- newest first
     end)
 
     it("looks again after ten minutes when a pass waits", function()
@@ -105,7 +119,7 @@ describe("ctl", function()
       for _, o in ipairs { { labels = { a = "b" } }, { notes = { x = "y" } }, { generation = 2 }, { generation = 2,
         deleting = true } } do
         r:put(C.KIND_TIKV, "a", o)
-        r.w:run(0)
+        r.w:run(2000)
         n = n + 1
         assert.equal(n, r:passes(KEY))
       end
@@ -178,7 +192,7 @@ describe("ctl", function()
       r.w:run(0)
       assert.same({ "ns/c TiKV/ns/a true" }, r.busy)
       r:remove(C.KIND_TIKV, "a")
-      r.w:run(0)
+      r.w:run(2000)
       assert.same({ "ns/c TiKV/ns/a true", "ns/c TiKV/ns/a false" }, r.busy)
     end)
   end)
@@ -381,6 +395,24 @@ describe("ctl", function()
       assert.equal(1, r:passes "TiKVGroup/ns/g")
       r.w:run(50)
       assert.equal(2, r:passes "TiKVGroup/ns/g")
+    end)
+
+    it("an instance that is woken for nothing again and again waits longer, 1.6 s at most", function()
+      r = support.rig()
+      r:put(C.KIND_TIKV, "a", { notes = { plan = wait() } })
+      r.w:run(0)
+      local at, seen = {}, 1
+      for ms = 1, 6000 do
+        r:put(C.KIND_TIKV, "a", { notes = { plan = wait(), x = tostring(ms) } })
+        r.w:run(1)
+        if r:passes(KEY) > seen then
+          at[#at + 1] = ms
+          seen = r:passes(KEY)
+        end
+      end
+      local gaps = {}
+      for n = 3, #at do gaps[#gaps + 1] = at[n] - at[n - 1] end
+      assert.same({ 400, 800, 1600, 1600 }, gaps)
     end)
 
     it("a pass that cost 50 ms comes again after a second at the earliest", function()

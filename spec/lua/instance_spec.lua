@@ -277,6 +277,18 @@ describe("An instance", function()
     assert.is_true(out.status_after >= 60)
   end)
 
+  it("a thousand stores share one write of figures in two seconds, and not all at once", function()
+    local function after(name)
+      return settled("TiKV", function(w)
+        w.pd.store.leaders, w.pd.counts = 7, { Up = 990, Down = 10 }
+        w.object.metadata.name = name
+      end).status_after
+    end
+    assert.equal(1000, after "basic-0")
+    assert.is_true(after "basic-1" > 2000)
+    assert.is_true(after "basic-2" > 1000 and after "basic-2" < 2000)
+  end)
+
   it("leaves all as it is when its Cluster is missing: absence never means delete", function()
     local out = settled("TiKV", function(w) w.cluster = nil end)
     assert.equal("ClusterMissing", out.verdict.reason)

@@ -10,8 +10,8 @@ local shrinking = require "lib.shrinking"
 local C = {
   name = "pdgroup", api = 1, kind = "PDGroup", owns = { "PD", "Service", "ControllerRevision" },
   essential = { "rows", "claims", "revisions", "siblings" },
-  steps = { "delete", "cluster", "paused", "finalizer", "services", "revision", "suspended", "grow", "founded",
-    "shrink", "in_place", "settle" },
+  steps = { "delete", "cluster", "paused", "finalizer", "services", "revision", "suspended", "config", "grow",
+    "founded", "shrink", "in_place", "settle" },
 }
 
 -- Until PD is founded every claim of the cluster matters: any may forbid it. Later only our own.
@@ -25,6 +25,7 @@ end
 
 C.delete, C.cluster, C.paused = deletion.group, group.cluster, group.paused
 C.finalizer, C.services, C.revision, C.suspended = group.finalizer, group.services, group.revision, group.suspend
+C.config = group.config
 
 function C.grow(w, p)
   local _, list = group.view(w)

@@ -9,8 +9,8 @@ local shrinking = require "lib.shrinking"
 local C = {
   name = "tikvgroup", api = 1, kind = "TiKVGroup", owns = { "TiKV", "Service", "ControllerRevision" },
   essential = { "rows", "claims", "revisions" },
-  steps = { "delete", "cluster", "paused", "finalizer", "services", "revision", "suspended", "removed", "grow",
-    "shrink", "in_place", "settle" },
+  steps = { "delete", "cluster", "paused", "finalizer", "services", "revision", "suspended", "config", "removed",
+    "grow", "shrink", "in_place", "settle" },
 }
 
 function C.needs(object)
@@ -20,6 +20,7 @@ end
 
 C.delete, C.cluster, C.paused = deletion.group, group.cluster, group.paused
 C.finalizer, C.services, C.revision, C.suspended = group.finalizer, group.services, group.revision, group.suspend
+C.config = group.config
 
 C.removed = group.removed
 

@@ -28,6 +28,28 @@ function M.build(text, managed)
   return toml.encode(doc)
 end
 
+---Keys that no user may set, by component; those of TLS are managed whether it is on or not.
+local MANAGED = {
+  pd = { "name", "data-dir", "client-urls", "peer-urls", "advertise-client-urls", "advertise-peer-urls",
+    "initial-cluster-token", "initial-cluster", "initial-cluster-state", "join", "security.cacert-path",
+    "security.cert-path", "security.key-path" },
+  tikv = { "server.addr", "server.advertise-addr", "server.status-addr", "server.advertise-status-addr",
+    "storage.data-dir", "pd.endpoints", "security.ca-path", "security.cert-path", "security.key-path" },
+}
+
+---What is wrong with a template's config, before any instance has it.
+---@param component "pd"|"tikv"
+---@param text string? spec.template.spec.config
+---@return string? reason nil when it is fine
+---@return string? message
+function M.problem(component, text)
+  if not text or text == "" then return end
+  local managed = {}
+  for _, key in ipairs(MANAGED[component]) do managed[key] = "managed" end
+  local _, reason, message = M.build(text, managed)
+  return reason, message
+end
+
 local function security(managed, dir, ca)
   managed["security." .. ca] = dir .. "/ca.crt"
   managed["security.cert-path"] = dir .. "/tls.crt"

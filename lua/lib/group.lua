@@ -1,5 +1,6 @@
 --- group: what PDGroup and TiKVGroup have in common: what they need to see, and their shared steps.
 local kube = require "lib.kube"
+local config = require "lib.config"
 local instance = require "lib.instance"
 local members = require "lib.members"
 local ordinals = require "lib.ordinals"
@@ -69,6 +70,12 @@ function M.revision(w, p)
 end
 
 M.services = services.sync
+
+---Step: a config that no instance could use is told here, and reaches none.
+function M.config(w, p)
+  local reason, message = config.problem(kube.component[w.object.kind], w.object.spec.template.spec.config)
+  if reason then return p:wait(reason, "%s", message) end
+end
 
 ---Step: while suspended the group only looks.
 function M.suspend(w, p)

@@ -12,6 +12,8 @@
 #define OPERATIONS(_)                        \
 	_(scale_tikv, 6, FAULT_COUNT)        \
 	_(scale_pd, 4, FAULT_COUNT)          \
+	_(shrink_tikv, 4, FAULT_COUNT)       \
+	_(shrink_pd, 3, FAULT_COUNT)         \
 	_(add_group, 2, FAULT_COUNT)         \
 	_(add_cluster, 2, FAULT_COUNT)       \
 	_(delete_cluster, 3, FAULT_COUNT)    \

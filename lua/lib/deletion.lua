@@ -16,6 +16,8 @@ function M.never_seen(w, i, found)
   if w.pd and w.pd.known then return true end
   -- PD can not be asked: what may have run may be a member or store, recorded or not (S15)
   local ran = w.pod and w.pod.phase ~= "Pending" or not w.pod and (status.pod or "") ~= ""
+  -- a pod that is made again is Pending too: its disk remembers
+  for _, c in ipairs(pvc.owned(w, i)) do ran = ran or c.volume ~= nil end
   return (w.cluster.id or "") == "" and not ran
 end
 

@@ -68,18 +68,20 @@ end
 
 -- Operations on clusters -----------------------------------------------------------------------
 
-local function scale(kind, max, arg)
+local function scale(kind, limit, by, arg)
   local w = pick(there(), arg)
   local g = w and pick(groups(w, kind), math.floor(arg / 7))
-  if not g or g.replicas >= max then return end
-  local status = sim.request("PATCH", core(w, PLURAL[kind], g.name), { spec = { replicas = g.replicas + 1 } })
+  if not g or g.replicas * by >= limit * by then return end
+  local status = sim.request("PATCH", core(w, PLURAL[kind], g.name), { spec = { replicas = g.replicas + by } })
   if status >= 300 then return end -- refused while founding, as it should be
-  g.replicas = g.replicas + 1
+  g.replicas = g.replicas + by
   return ("%s %s/%s to %d"):format(kind, w.ns, g.name, g.replicas)
 end
 
-function M.scale_tikv(arg) return scale("TiKVGroup", 6, arg) end
-function M.scale_pd(arg) return scale("PDGroup", 5, arg) end
+function M.scale_tikv(arg) return scale("TiKVGroup", 6, 1, arg) end
+function M.scale_pd(arg) return scale("PDGroup", 5, 1, arg) end
+function M.shrink_tikv(arg) return scale("TiKVGroup", 1, -1, arg) end
+function M.shrink_pd(arg) return scale("PDGroup", 1, -1, arg) end
 
 function M.add_group(arg)
   local w = pick(there(), arg)

@@ -24,7 +24,11 @@ k -n policy create configmap broken --from-literal=policy.lua='local P = { api =
 k -n policy label configmap broken tikv.org/policy=true >/dev/null
 eventually 20 "policy: a broken one is rejected with file and line" has "policy.lua:1" field policy configmap broken '.metadata.annotations.tikv\.org/policy-reason'
 eventually 20 "policy: and an Event says so" has "Rejected" k -n policy get events -o 'jsonpath={.items[*].reason}'
-k -n policy patch configmap broken --type merge -p '{"data":{"policy.lua":"local P = { api = 1 \n"}}' >/dev/null
+broken() { k -n policy patch configmap broken --type merge -p "{\"data\":{\"policy.lua\":\"$1\"}}" >/dev/null; }
+state() { field policy configmap broken '.metadata.annotations.tikv\.org/policy-state'; }
+broken 'return { api = 1 }'
+eventually 20 "policy: corrected, it is active" is active state
+broken 'local P = { api = 1 '
 eventually 20 "policy: the same Event again is a count" has "2" k -n policy get events -o 'jsonpath={.items[?(@.involvedObject.name=="broken")].count}'
 k -n nodeport patch cluster open --type merge -p '{"spec":{"persistentVolumeClaimRetentionPolicy":{"whenDeleted":"Delete"}}}' >/dev/null
 for ex in two-groups config nodeport policy; do drop "$ex"; done

@@ -1,5 +1,5 @@
 std = "luajit"
-max_line_length = 132
+max_line_length = 150
 ignore = { "212/self" }
 files["spec"] = { std = "+busted" }
 globals = { "ask", "json", "hash", "time", "quantity", "text", "semver", "log" }

@@ -18,9 +18,8 @@ local C = {
 function C.needs(object)
   local out, i = instance.needs(object, pvc.FIELDS)
   local status = object.status or {}
-  local leaving = object.spec.offline == true or object.metadata.deletionTimestamp ~= nil
   out[#out + 1] = { as = "pd", pd = i.cluster, stores = "none", address = i.address, fresh = 30,
-    wake = json.array { "store", "figures", "config", leaving and "settled" or nil, leaving and "counts" or nil },
+    wake = json.array(offline.wake(object, { "store", "figures", "config" })),
     store = (status.id or "") ~= "" and status.id or nil }
   offline.needs(object, i, out)
   if status.node then

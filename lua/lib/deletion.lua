@@ -74,7 +74,8 @@ function M.remove(w, p, i)
     local left = pvc.owned(w, i)
     if left[1] and not w.cluster.deleting and w.pd and w.pd.known and not w.pd.settled then
       p:watch_pd()
-      return p:wait("PDNotSettled", "PD's leader is new: %d claims of %s are deleted when it is settled", #left, i.name)
+      return p:retry(15, "PDNotSettled", "PD's leader is new: %d claims of %s are deleted when it is settled",
+        #left, i.name)
     end
     for _, claim in ipairs(left) do
       if not claim.deleting then p:delete(kube.ref("PersistentVolumeClaim", claim), "retention policy Delete") end

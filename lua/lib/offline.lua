@@ -17,6 +17,17 @@ function M.asked(w, found)
     and (w.deleting or w.object.spec.offline == true or found ~= nil and found.state == "Tombstone")
 end
 
+---Topics of PD that a store that leaves is woken by, besides its own. The counts of states change with
+---every one of a hundred that leave together: only those that wait for others look at them.
+function M.wake(object, topics)
+  local s = object.status or {}
+  if object.spec.offline ~= true and not object.metadata.deletionTimestamp then return topics end
+  topics[#topics + 1] = "settled"
+  local busy = s.reason == "EvictingLeaders" or s.storeState == "Offline" and s.reason ~= "DrainStuck"
+  if not busy then topics[#topics + 1] = "counts" end
+  return topics
+end
+
 ---What is needed to judge whether the others can do without this store: only while it is to be judged.
 function M.needs(object, i, out)
   local state = object.status and object.status.storeState
@@ -168,7 +179,7 @@ local function evicting(w, found)
   local leaders = tonumber(found.leaders) or 0
   if found.state ~= "Up" or (found.evicting and leaders == 0) then return nil end
   if not M.loaded(w.pd) then
-    return { reason = "PDNotSettled", message = "PD has not loaded its schedulers yet; leaders wait" }
+    return { reason = "PDNotSettled", after = 15, message = "PD has not loaded its schedulers yet; leaders wait" }
   end
   local since = old.reason == "EvictingLeaders" and time.parse(old.since or "")
   local left = since and since + M.EVICTION - w.now or M.EVICTION
@@ -209,7 +220,8 @@ function M.next(w, i, id, found)
         message = ("PD calls store %s removed with %d regions on it; its disk is kept"):format(id, regions) }
     end
     if not w.pd.settled then
-      return { reason = "PDNotSettled", message = "PD's leader is new: its word that the store is removed waits" }
+      return { reason = "PDNotSettled", after = 15,
+        message = "PD's leader is new: its word that the store is removed waits" }
     end
     return { reason = "StoreRemoved", removed = true, message = ("PD has removed store %s"):format(id) }
   end
@@ -225,7 +237,7 @@ function M.next(w, i, id, found)
     regions = found.regions, leaders = found.leaders })
   if not ok then return { reason = "PolicyDenied", message = "can_offline: " .. no, after = 30 } end
   if not w.pd.settled then
-    return { reason = "PDNotSettled", message = "PD's leader is new: stores leave when it is settled" }
+    return { reason = "PDNotSettled", after = 15, message = "PD's leader is new: stores leave when it is settled" }
   end
   return evicting(w, found)
     or { reason = "Draining", act = "offline", message = ("%s regions of store %s begin to leave"):format(

@@ -388,7 +388,9 @@ function Mini:outside()
   changed = self:drain() or changed
   for _, o in ipairs(pods) do
     local pod = self:get("Pod", (o.metadata.name:gsub("%-(%d+)$", "-pd-%1")))
-    if ready(pod) and not self.expelled[pod.metadata.uid] then changed = add_member(self, pod.metadata.name, true) or changed end
+    if ready(pod) and not self.expelled[pod.metadata.uid] then
+      changed = add_member(self, pod.metadata.name, true) or changed
+    end
   end
   for _, pod in ipairs(self:list("Pod")) do
     local config = self:get("ConfigMap", pod.metadata.name)

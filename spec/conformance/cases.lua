@@ -247,6 +247,11 @@ M.cases = {
     { "PATCH", WIDGET .. "/a/status?fieldManager=m1", '{"apiVersion":"conformance.tikv.org/v1","kind":"Widget","metadata":{"name":"a"},"status":{"phase":"p"}}', type = APPLY, status = 200,
       has = { ["status.conditions"] = false } },
     { "PATCH", WIDGET .. "/no/status?fieldManager=m1", '{"apiVersion":"conformance.tikv.org/v1","kind":"Widget","metadata":{"name":"no"},"status":{"phase":"p"}}', type = APPLY, status = 404 } } },
+  { name = "apply with a version no object has creates, and never changes what is there", steps = {
+    { "PATCH", CM .. "/a?fieldManager=m1", '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","resourceVersion":"1"},"data":{"k":"1"}}', type = APPLY, status = 201 },
+    { "PATCH", CM .. "/a?fieldManager=m1", '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","resourceVersion":"1"},"data":{"k":"2"}}', type = APPLY, status = 409,
+      has = { reason = "Conflict" } },
+    { "GET", CM .. "/a", status = 200, has = { ["data.k"] = "1" } } } },
   { name = "apply with a uid never creates, and never hits a successor", steps = {
     { "PATCH", CM .. "/a?fieldManager=m1", '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","uid":"11111111-2222-3333-4444-555555555555"}}', type = APPLY, status = 409,
       has = { reason = "Conflict", message = contains "uid mismatch: the provided object specified uid 11111111-2222-3333-4444-555555555555, and no existing object was found" } },

@@ -49,18 +49,24 @@ function M.instance(w, p, i, found)
   return M.remove(w, p, i)
 end
 
--- Disks of what has left for good are kept, and mounted again only by a person's will.
+-- Disks of what has left for good are mounted again only by a person's will. They are marked first: the
+-- Cluster may be deleted with Retain any time, and made again over what is left.
 local function retire(w, p, i)
-  if w.cluster.deleting then return end
+  local marked = false
+  if w.cluster.deleting then return marked end
   for _, c in ipairs(pvc.owned(w, i)) do
-    if not pvc.retired(c) and (c.labels or {})[kube.label.cluster_id] then
+    local used = (c.labels or {})[kube.label.cluster_id] or ((i.object.status or {}).id or "") ~= ""
+    if not pvc.retired(c) and not c.deleting and used then
+      marked = true
       p:patch_meta(kube.ref("PersistentVolumeClaim", c), { labels = { [kube.label.retired] = "true" } })
     end
   end
+  return marked
 end
 
 ---All that belongs to the instance goes, in order, and then the instance.
 function M.remove(w, p, i)
+  if retire(w, p, i) then return p:wait("StoppingPod", "the disks of %s are marked as retired first", i.name) end
   if w.pod and kube.owned_by(w.pod.owners, i.object.metadata.uid) then
     if not w.pod.deleting then p:delete(kube.ref("Pod", w.pod), "its instance is deleted") end
     return p:wait("StoppingPod", "pod %s must be gone first", i.pod)
@@ -81,8 +87,6 @@ function M.remove(w, p, i)
       if not claim.deleting then p:delete(kube.ref("PersistentVolumeClaim", claim), "retention policy Delete") end
     end
     if left[1] then return p:wait("DeletingClaims", "%d claims of %s are being deleted", #left, i.name) end
-  else
-    retire(w, p, i)
   end
   M.release(w, p)
   return p:wait("Terminating", "%s is gone", i.name)

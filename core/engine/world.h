@@ -22,7 +22,8 @@
  * The PD member is {known, reason, age, settled, history (why, only when it changed), cluster_id,
  * version, leader, members, counts, replication, schedulers, evicting, regions, bootstrapped,
  * halted, stores (for stores="all"), store (by id; without an id by address), member (by name)}.
- * When it is not known, or older than `fresh` (30 s), only known=false, reason, age and history are there.
+ * When it is not known, or older than `fresh` (30 s), only known=false, reason, age and history are
+ * there.
  *
  * The needs of a key are remembered: a later event wakes the key only if it changes a row that the
  * key asked for (world_interested). For PD, `wake` lists topics as pdview reports them ("leader",

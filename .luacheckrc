@@ -1,5 +1,5 @@
 std = "luajit"
-max_line_length = 150
+max_line_length = 160
 ignore = { "212/self" }
 files["spec"] = { std = "+busted" }
 globals = { "ask", "json", "hash", "time", "quantity", "text", "semver", "log" }

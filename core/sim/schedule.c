@@ -33,7 +33,7 @@ struct schedule {
 	struct operations operations;
 	struct log *log;
 	struct life life[OPERATORS];
-	bool calm, failed;
+	bool calm, failed, leader_died;
 };
 
 static void
@@ -166,7 +166,8 @@ on_committed(void *arg, const struct apisim_commit *c)
 		return;
 	s->result->writes++;
 	judge(s, c);
-	if (s->conf->crash_after_write > 0 && s->result->writes == s->conf->crash_after_write)
+	if (s->conf->crash_after_write > 0 && s->result->writes == s->conf->crash_after_write &&
+		!s->leader_died)
 		life_crash_soon(l);
 	else if (faults_roll(&s->faults, FAULT_OPERATOR_CRASH, 25))
 		life_crash_soon(l);
@@ -279,6 +280,7 @@ static void
 take_over(struct schedule *s)
 {
 	int before = count(s);
+	s->leader_died = true; /* a second death would only make the first one last longer */
 	for (int i = 0; i < OPERATORS; i++)
 		if (s->life[i].op != NULL && operator_leading(s->life[i].op))
 			life_crash_soon(&s->life[i]);

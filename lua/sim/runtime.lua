@@ -65,6 +65,19 @@ function M.missing(pod)
   end
 end
 
+--- A config file that somebody emptied: the program ends at once and is started again, with the file as
+--- it is then.
+local function crash_loop(pod)
+  local uid = pod.metadata.uid
+  local waiting = { ready = function() return false end, stop = function() end }
+  M.running[uid] = waiting
+  sim.after(2000, function()
+    if M.running[uid] ~= waiting then return end
+    M.running[uid] = nil
+    M.start(pod)
+  end)
+end
+
 --- Start the programs of a pod. Starting twice is nothing.
 function M.start(pod)
   local uid = pod.metadata.uid
@@ -75,8 +88,10 @@ function M.start(pod)
       local claim = data_claim(pod)
       local key = claim and claim.metadata.uid or uid
       M.disks[key] = M.disks[key] or {}
+      local config = config_of(pod)
+      if not config:find("advertise-", 1, true) then return crash_loop(pod) end
       M.running[uid] = program.start {
-        pod = pod, config = config_of(pod), disk = M.disks[key],
+        pod = pod, config = config, disk = M.disks[key],
         node = pod.spec.nodeName and get("/api/v1/nodes/" .. pod.spec.nodeName),
       }
       return

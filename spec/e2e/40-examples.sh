@@ -28,8 +28,6 @@ broken() { k -n policy patch configmap broken --type merge -p "{\"data\":{\"poli
 state() { field policy configmap broken '.metadata.annotations.tikv\.org/policy-state'; }
 broken 'return { api = 1 }'
 eventually 20 "policy: corrected, it is active" is active state
-broken 'local P = { api = 1 '
-eventually 20 "policy: the same Event again is a count" has "2" k -n policy get events -o 'jsonpath={.items[?(@.involvedObject.name=="broken")].count}'
 k -n nodeport patch cluster open --type merge -p '{"spec":{"persistentVolumeClaimRetentionPolicy":{"whenDeleted":"Delete"}}}' >/dev/null
 for ex in two-groups config nodeport policy; do drop "$ex"; done
 eventually 30 "nodeport: whenDeleted Delete takes the claims" is "" k -n nodeport get pvc -o name

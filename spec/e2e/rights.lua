@@ -1,6 +1,8 @@
 --- rights: prints every (verb, resource) that rbac.yaml grants and the audit log never saw.
 -- Reads only the shape in which rbac.yaml is written: rules with one-line lists.
 local audit, rbac = arg[1], arg[2]
+-- Used only when an Event comes again within ten minutes, which no scenario waits for.
+local RARE = { ["patch /events"] = true }
 local used = {}
 for line in io.lines(audit) do
   if line:find('"username":"system:serviceaccount:tikv-system:tikv-operator"', 1, true) then
@@ -35,7 +37,7 @@ for line in io.lines(rbac) do
     for _, verb in ipairs(items(line)) do
       for _, resource in ipairs(resources) do
         local right = ("%s %s/%s"):format(verb, groups[1] or "", resource)
-        if not used[right] then print("granted and never used: " .. right) end
+        if not used[right] and not RARE[right] then print("granted and never used: " .. right) end
       end
     end
   end

@@ -78,7 +78,9 @@ describe("replay", function()
     local code, out = replay(text, scripts("lifecycle.lua", "p:apply%(pods.build%(w, i%)%)",
       'p:event("Normal", "Nothing", "no pod today")'))
     assert.equal(1, code)
-    assert.is_truthy(out:find("\n-   apply Pod guided-tikv-0\n+   event Nothing\n", 1, true), out)
+    -- What stands between them depends on how far the recorded instance was.
+    assert.is_truthy(out:find("\n-   apply Pod guided-tikv-0\n", 1, true), out)
+    assert.is_truthy(out:find("\n+   event Nothing\n", 1, true), out)
     code, out = replay(text, scripts("lifecycle.lua", "local function start%(w, p, i%)",
       '%0 do return p:retry(3, "Other", "another verdict") end'))
     assert.equal(1, code)

@@ -4,14 +4,6 @@
 #include "base/mem.h"
 #include "engine/guard_priv.h"
 
-#define OUT_OF_SERVICE "node.kubernetes.io/out-of-service"
-
-static bool
-same(const char *a, const char *b)
-{
-	return a[0] != '\0' && strcmp(a, b) == 0;
-}
-
 static const char *
 kind_name(const struct ask *q)
 {
@@ -43,7 +35,7 @@ static bool
 group_of_cluster(const struct ask *q)
 {
 	return q->s->object->kind == KIND_CLUSTER && is_group(q->a->of) &&
-	       same(json_str(q->target_tree, "spec.cluster.name", ""), q->s->object->name);
+	       guard_same(json_str(q->target_tree, "spec.cluster.name", ""), q->s->object->name);
 }
 
 static bool
@@ -145,9 +137,9 @@ adopts(const struct ask *q, struct err *e)
 		return guard_no(e, G3,
 			"not ours: claim %s is labelled retired: a person must free it",
 			q->a->name);
-	if (!same(guard_label(t, LABEL_CLUSTER), q->s->cluster) ||
-		!same(guard_label(t, LABEL_INSTANCE), q->s->object->name) ||
-		!same(guard_component(t), k == KIND_PD ? "pd" : "tikv"))
+	if (!guard_same(guard_label(t, LABEL_CLUSTER), q->s->cluster) ||
+		!guard_same(guard_label(t, LABEL_INSTANCE), q->s->object->name) ||
+		!guard_same(guard_component(t), k == KIND_PD ? "pd" : "tikv"))
 		return guard_no(e, G3, "not ours: claim %s is of another instance", q->a->name);
 	if (pd[0] != '\0' && recorded[0] != '\0' && strcmp(pd, recorded) != 0)
 		return guard_no(e, G3, "not ours: claim %s holds data of PD cluster %s, not %s",
@@ -166,7 +158,7 @@ is_adoption(const struct ask *q)
 					   : json_get(q->a->tree, "annotations");
 	const char *owner = json_text(json_get(annotations, OWNER_UID));
 
-	return q->a->of == KIND_CLAIM && owner != NULL && same(owner, q->s->object->uid);
+	return q->a->of == KIND_CLAIM && owner != NULL && guard_same(owner, q->s->object->uid);
 }
 
 static int
@@ -175,7 +167,7 @@ target_is_ours(const struct ask *q, struct err *e)
 	if (q->target == NULL)
 		return guard_no(
 			e, G3, "not ours: %s %s is not in the cache", kind_name(q), q->a->name);
-	if (same(guard_owner(q->a->of, q->target_tree), q->s->object->uid))
+	if (guard_same(guard_owner(q->a->of, q->target_tree), q->s->object->uid))
 		return 0;
 	if (q->a->kind != ACTION_DELETE && is_adoption(q))
 		return adopts(q, e);
@@ -201,7 +193,7 @@ pod_claims(const struct ask *q, struct err *e)
 			return guard_no(
 				e, G3, "claim %s of pod %s is not in the cache", name, q->a->name);
 		t = obj_tree(claim);
-		ours = same(guard_owner(KIND_CLAIM, t), q->s->object->uid);
+		ours = guard_same(guard_owner(KIND_CLAIM, t), q->s->object->uid);
 		retired = guard_label(t, LABEL_RETIRED)[0] != '\0';
 		json_free(t);
 		if (!ours || retired)
@@ -219,7 +211,7 @@ applied_is_ours(const struct ask *q, struct err *e)
 
 	if (group_of_cluster(q))
 		return one_field_only(q, "features", e);
-	if (q->a->of == KIND_PDGROUP && same(q->a->uid, uid))
+	if (q->a->of == KIND_PDGROUP && guard_same(q->a->uid, uid))
 		return one_field_only(q, "bootstrapped", e);
 	if (!may_apply(q->a->of))
 		return guard_no(e, G3, "not ours: a plan never writes a %s", kind_name(q));
@@ -229,18 +221,19 @@ applied_is_ours(const struct ask *q, struct err *e)
 			q->a->name);
 	cJSON_ArrayForEach(ref, refs)
 	{
-		if (!same(json_str(ref, "uid", ""), uid))
+		if (!guard_same(json_str(ref, "uid", ""), uid))
 			return guard_no(e, G3, "not ours: %s %s names another owner", kind_name(q),
 				q->a->name);
 	}
-	if (!same(guard_owner(q->a->of, o), uid))
+	if (!guard_same(guard_owner(q->a->of, o), uid))
 		return guard_no(e, G3, "not ours: %s %s does not name %s as its owner",
 			kind_name(q), q->a->name, q->s->object->name);
-	if (!same(guard_label(o, MANAGED_BY), OPERATOR) ||
-		!same(guard_label(o, LABEL_CLUSTER), q->s->cluster))
+	if (!guard_same(guard_label(o, MANAGED_BY), OPERATOR) ||
+		!guard_same(guard_label(o, LABEL_CLUSTER), q->s->cluster))
 		return guard_no(e, G3, "%s %s lacks the labels %s and %s", kind_name(q), q->a->name,
 			MANAGED_BY, LABEL_CLUSTER);
-	if (kind_row(q->a->of)->ours && !same(json_str(o, "spec.cluster.name", ""), q->s->cluster))
+	if (kind_row(q->a->of)->ours &&
+		!guard_same(json_str(o, "spec.cluster.name", ""), q->s->cluster))
 		return guard_no(e, G3, "%s %s is of another cluster", kind_name(q), q->a->name);
 	if (q->a->creates && q->a->of == KIND_POD)
 		return pod_claims(q, e);
@@ -285,9 +278,9 @@ volume_is_ours(const struct ask *q, struct err *e)
 			json_str(q->target_tree, "spec.claimRef.name", ""));
 	bool ours = false;
 
-	if (claim != NULL && same(claim->uid, uid) && strcmp(claim->ns, guard_ns(q)) == 0) {
+	if (claim != NULL && guard_same(claim->uid, uid) && strcmp(claim->ns, guard_ns(q)) == 0) {
 		cJSON *t = obj_tree(claim);
-		ours = same(guard_owner(KIND_CLAIM, t), q->s->object->uid);
+		ours = guard_same(guard_owner(KIND_CLAIM, t), q->s->object->uid);
 		json_free(t);
 	}
 	if (!ours)
@@ -318,7 +311,7 @@ identity_kept(const struct ask *q, struct err *e)
 				kind_name(q), q->a->name);
 	}
 	m = json_get(json_get(q->a->tree, "annotations"), OWNER_UID);
-	if (m != NULL && !same(m->valuestring, q->s->object->uid))
+	if (m != NULL && !guard_same(m->valuestring, q->s->object->uid))
 		return guard_no(e, G3, "not ours: %s %s is given to another owner", kind_name(q),
 			q->a->name);
 	cJSON_ArrayForEach(m, json_get(q->a->tree, "remove_finalizers"))
@@ -376,7 +369,7 @@ store_is_ours(const struct ask *q)
 
 	if (q->s->object->kind == KIND_TIKV) {
 		const cJSON *m;
-		if (same(json_str(q->live_tree, "status.id", ""), q->a->store_id))
+		if (guard_same(json_str(q->live_tree, "status.id", ""), q->a->store_id))
 			return true;
 		cJSON_ArrayForEach(m, json_path(q->live_tree, "status.formerStores"))
 		{
@@ -390,7 +383,7 @@ store_is_ours(const struct ask *q)
 	n = guard_list(q, KIND_TIKV, STORE_OWNER, q->s->object->uid, &list);
 	for (size_t i = 0; i < n && !found; i++) {
 		cJSON *t = obj_tree(list[i]);
-		found = same(json_str(t, "status.id", ""), q->a->store_id);
+		found = guard_same(json_str(t, "status.id", ""), q->a->store_id);
 		json_free(t);
 	}
 	free(list);
@@ -406,7 +399,7 @@ member_is_ours(const struct ask *q)
 	char *host;
 	bool found = false;
 
-	if (k == KIND_PD && same(json_str(q->live_tree, "status.id", ""), q->a->member_id))
+	if (k == KIND_PD && guard_same(json_str(q->live_tree, "status.id", ""), q->a->member_id))
 		return true;
 	if (k == KIND_PD) { /* "a-0" makes the pod "a-pd-0" */
 		const char *dash = strrchr(q->s->object->name, '-');
@@ -421,7 +414,7 @@ member_is_ours(const struct ask *q)
 	cJSON_ArrayForEach(m, json_get(q->pd, "members"))
 	{
 		const cJSON *url;
-		if (!same(json_str(m, "id", ""), q->a->member_id))
+		if (!guard_same(json_str(m, "id", ""), q->a->member_id))
 			continue;
 		cJSON_ArrayForEach(url, json_get(m, "peer_urls"))
 		{
@@ -477,99 +470,4 @@ guard_g3(const struct ask *q, struct err *e)
 		return 0;
 	}
 	return guard_no(e, G3, "an unknown action");
-}
-
-/* ---- G7: deletions with grace 0, forced offline, pods on disks ---- */
-
-static bool
-tainted(const cJSON *node)
-{
-	const cJSON *t;
-
-	cJSON_ArrayForEach(t, json_path(node, "spec.taints"))
-	{
-		if (same(json_str(t, "key", ""), OUT_OF_SERVICE))
-			return true;
-	}
-	return false;
-}
-
-/* Does the node still hold the volume of one of the pod's claims? */
-static bool
-attached(const struct ask *q, const char *node)
-{
-	const struct obj **list;
-	const cJSON *v;
-	size_t n = guard_list(q, KIND_VOLUMEATTACHMENT, STORE_ALL, "", &list);
-	bool found = false;
-
-	for (size_t i = 0; i < n && !found; i++) {
-		cJSON *t = obj_tree(list[i]);
-		const char *pv = json_str(t, "spec.source.persistentVolumeName", "");
-		if (same(node, json_str(t, "spec.nodeName", "")))
-			cJSON_ArrayForEach(v, json_path(q->target_tree, "spec.volumes"))
-			{
-				const struct obj *claim = guard_get(q, KIND_CLAIM, guard_ns(q),
-					json_str(v, "persistentVolumeClaim.claimName", ""));
-				cJSON *c = claim != NULL ? obj_tree(claim) : NULL;
-				found |= same(pv, json_str(c, "spec.volumeName", ""));
-				json_free(c);
-			}
-		json_free(t);
-	}
-	free(list);
-	return found;
-}
-
-static int
-node_gone(const struct ask *q, struct err *e)
-{
-	struct store *nodes = q->g->facts.store(q->g->facts.arg, KIND_NODE);
-	struct store *attachments = q->g->facts.store(q->g->facts.arg, KIND_VOLUMEATTACHMENT);
-	const char *name = json_str(q->target_tree, "spec.nodeName", "");
-	const struct obj *node;
-
-	if (q->target != NULL && name[0] == '\0')
-		return 0; /* it never ran anywhere */
-	if (nodes == NULL || !store_synced(nodes) || attachments == NULL ||
-		!store_synced(attachments))
-		return guard_no(e, G7, "nodes and volume attachments can not be read: no proof");
-	node = guard_get(q, KIND_NODE, "", name);
-	if (node != NULL) {
-		cJSON *t = obj_tree(node);
-		bool out = tainted(t);
-		json_free(t);
-		if (!out)
-			return guard_no(e, G7,
-				"pod %s: node %s exists and is not marked %s: it may still run",
-				q->a->name, name, OUT_OF_SERVICE);
-	}
-	if (attached(q, name))
-		return guard_no(
-			e, G7, "pod %s: its volume is still attached to node %s", q->a->name, name);
-	return 0;
-}
-
-int
-guard_g7(const struct ask *q, struct err *e)
-{
-	const struct action *a = q->a;
-	const cJSON *grace = json_get(a->tree, "grace");
-
-	if (a->kind == ACTION_DELETE && cJSON_IsNumber(grace) && grace->valuedouble < 1)
-		return a->of == KIND_POD
-			       ? node_gone(q, e)
-			       : guard_no(e, G7, "%s %s: only a pod is ever deleted by force",
-					 kind_name(q), a->name);
-	if (a->kind == ACTION_PD_OFFLINE && json_bool(a->tree, "force", false)) {
-		const cJSON *store = q->view != NULL ? pdview_store(q->view, a->store_id) : NULL;
-		if (!same(guard_annotation(q->live_tree, DESTROYED), a->store_id))
-			return guard_no(e, G7,
-				"store %s: force needs a person's annotation " DESTROYED,
-				a->store_id);
-		if (store == NULL || strcmp(json_str(store, "state", "Up"), "Up") == 0)
-			return guard_no(
-				e, G7, "store %s: PD does not say that it is down", a->store_id);
-	}
-	return 0;
 }

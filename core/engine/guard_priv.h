@@ -4,8 +4,8 @@
  * guard_priv: one question to the guard, as its rules see it.
  *
  * Trees are owned by the question and made from live caches when it is asked. Rules return 0, or -1
- * with ERR_REFUSED set by guard_no(). guard.c holds G1, G2, G9; guard_kube.c G3 and G7;
- * guard_data.c G4; guard_pd.c G5, G6, G8.
+ * with ERR_REFUSED set by guard_no(). guard.c holds G1 and G2, guard_kube.c G3, guard_data.c G4,
+ * guard_pd.c G5 and G8, guard_store.c G6, guard_force.c G7, guard_blast.c G9.
  */
 #include "engine/guard.h"
 
@@ -52,6 +52,8 @@ int guard_no(struct err *e, enum guard_rule rule, const char *fmt, ...)
 const struct obj *guard_get(const struct ask *q, enum kind k, const char *ns, const char *name);
 size_t guard_list(const struct ask *q, enum kind k, enum store_index index, const char *value,
 	const struct obj ***out);
+bool guard_same(const char *a, const char *b); /* equal, and not empty */
+bool guard_ready(const cJSON *pod);
 const char *guard_label(const cJSON *object, const char *key);      /* "" when absent */
 const char *guard_annotation(const cJSON *object, const char *key); /* "" when absent */
 /* uid of who an object belongs to: its controller, for claims the annotation. "" when nobody. */
@@ -61,10 +63,14 @@ bool guard_is(const struct ask *q, enum action_kind a, enum kind of);
 /* The Cluster is being deleted, or its computing is suspended: nothing need stay up. */
 bool guard_ending(const struct ask *q);
 bool guard_going_down(const struct ask *q);
+/* No PD cluster was ever seen: nothing can be served from the pods. */
+bool guard_never_founded(const struct ask *q);
 /* "tikv", "pd" or "" of a pod or claim. */
 const char *guard_component(const cJSON *object);
 /* PD answered lately and is the recorded cluster; else why not. NULL: it is so. */
 const char *guard_pd_unknown(const struct ask *q);
+
+struct map *guard_blasts_new(void); /* of guard.blast */
 
 int guard_g1(const struct ask *q, struct err *e);
 int guard_g2(const struct ask *q, struct err *e);

@@ -11,24 +11,26 @@
 static const struct feed_row {
 	enum kind kind;
 	const char *selector;
-	bool sources, cluster_scoped;
+	bool sources, cluster_scoped, optional;
 } rows[] = {
-	{ KIND_CLUSTER, NULL, false, false },
-	{ KIND_PDGROUP, NULL, false, false },
-	{ KIND_PD, NULL, false, false },
-	{ KIND_TIKVGROUP, NULL, false, false },
-	{ KIND_TIKV, NULL, false, false },
-	{ KIND_POD, NULL, false, false },
-	{ KIND_CLAIM, NULL, false, false },
-	{ KIND_CONFIGMAP, MANAGED, false, false },
-	{ KIND_CONFIGMAP, "tikv.org/policy", true, false },
-	{ KIND_CONFIGMAP, "tikv.org/scripts", true, false },
-	{ KIND_SERVICE, MANAGED, false, false },
-	{ KIND_REVISION, MANAGED, false, false },
-	{ KIND_BUDGET, MANAGED, false, false },
-	{ KIND_NODE, NULL, false, true },
-	{ KIND_VOLUME, NULL, false, true },
-	{ KIND_STORAGECLASS, NULL, false, true },
+	{ .kind = KIND_CLUSTER },
+	{ .kind = KIND_PDGROUP },
+	{ .kind = KIND_PD },
+	{ .kind = KIND_TIKVGROUP },
+	{ .kind = KIND_TIKV },
+	{ .kind = KIND_POD },
+	{ .kind = KIND_CLAIM },
+	{ .kind = KIND_CONFIGMAP, .selector = MANAGED },
+	{ .kind = KIND_CONFIGMAP, .selector = "tikv.org/policy", .sources = true },
+	{ .kind = KIND_CONFIGMAP, .selector = "tikv.org/scripts", .sources = true },
+	{ .kind = KIND_SERVICE, .selector = MANAGED },
+	{ .kind = KIND_REVISION, .selector = MANAGED },
+	{ .kind = KIND_BUDGET, .selector = MANAGED },
+	/* Only hooks need them: a role without them loses hooks, nothing else. */
+	{ .kind = KIND_JOB, .selector = MANAGED, .optional = true },
+	{ .kind = KIND_NODE, .cluster_scoped = true, .optional = true },
+	{ .kind = KIND_VOLUME, .cluster_scoped = true, .optional = true },
+	{ .kind = KIND_STORAGECLASS, .cluster_scoped = true, .optional = true },
 };
 
 static bool
@@ -114,7 +116,7 @@ feed_new(struct tikv_operator *o, const struct feed_row *row, bool on_demand)
 		.selector = row->selector,
 		.sources = row->sources,
 		.on_demand = on_demand,
-		.optional = row->cluster_scoped };
+		.optional = row->optional };
 	f->store = store_new(row->kind);
 	store_listen(f->store, row->sources ? on_source : on_event, f);
 	if (!row->sources)
@@ -190,8 +192,7 @@ feeds_synced(const struct tikv_operator *o, const char **why)
 static bool
 on_demand(const struct tikv_operator *o, enum kind k)
 {
-	return k == KIND_JOB || k == KIND_QUOTA ||
-	       (k == KIND_VOLUMEATTACHMENT && !one_namespace(o));
+	return k == KIND_QUOTA || (k == KIND_VOLUMEATTACHMENT && !one_namespace(o));
 }
 
 struct store *

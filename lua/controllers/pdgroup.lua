@@ -11,7 +11,7 @@ local C = {
   name = "pdgroup", api = 1, kind = "PDGroup", owns = { "PD", "Service", "ControllerRevision" },
   essential = { "rows", "claims", "revisions", "siblings" },
   steps = { "delete", "cluster", "paused", "finalizer", "services", "revision", "suspended", "config", "grow",
-    "founded", "shrink", "in_place", "settle" },
+    "founded", "shrink", "in_place", "scaled", "settle" },
 }
 
 -- Until PD is founded every claim of the cluster matters: any may forbid it. Later only our own.
@@ -57,6 +57,7 @@ function C.in_place(w, p)
   return scaling.in_place(w, p, list)
 end
 
+C.scaled = group.scaled
 C.settle = group.settle
 C.status = report.of
 

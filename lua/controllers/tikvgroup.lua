@@ -10,7 +10,7 @@ local C = {
   name = "tikvgroup", api = 1, kind = "TiKVGroup", owns = { "TiKV", "Service", "ControllerRevision" },
   essential = { "rows", "claims", "revisions" },
   steps = { "delete", "cluster", "paused", "finalizer", "services", "revision", "suspended", "config", "removed",
-    "grow", "shrink", "in_place", "settle" },
+    "grow", "shrink", "in_place", "scaled", "settle" },
 }
 
 function C.needs(object)
@@ -39,6 +39,7 @@ function C.in_place(w, p)
   return scaling.in_place(w, p, list)
 end
 
+C.scaled = group.scaled
 C.settle = group.settle
 C.status = report.of
 

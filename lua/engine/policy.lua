@@ -15,6 +15,8 @@ local shapes = {
   render = { what = "the object or nothing", fits = function(v) return type(v) == "table" end },
   choose = { what = "one of the list, its name, or nothing",
     fits = function(v) return type(v) == "table" or type(v) == "string" end },
+  before = { what = "a table with jobTemplate or event, or nothing", fits = function(v) return type(v) == "table" end },
+  after = { what = "a table with jobTemplate or event, or nothing", fits = function(v) return type(v) == "table" end },
 }
 
 local function take(file, P, known, questions)
@@ -64,7 +66,8 @@ function M.ask(question, w, args, n)
 end
 
 ---What a self-test gets: t:denies(question, w, ...), t:allows(..), t:chooses(question, name, w, ...),
----t:tunes(question, number, w, ...), t:renders(question, w, object) -> object. w: what the test cares for.
+---t:tunes(question, number, w, ...), t:renders(question, w, object) -> object, t:adds(question, w, ...) -> what is
+---to run, or nil. w: what the test cares for.
 local T = {}
 T.__index = T
 
@@ -108,6 +111,8 @@ function T:renders(question, w, object)
   if out == nil then return object end
   return out
 end
+
+function T:adds(question, w, ...) return put(self, question, w, ...) end
 
 function M.selftest()
   for _, P in ipairs(parts) do

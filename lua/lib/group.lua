@@ -1,6 +1,7 @@
 --- group: what PDGroup and TiKVGroup have in common: what they need to see, and their shared steps.
 local kube = require "lib.kube"
 local config = require "lib.config"
+local hooks = require "lib.hooks"
 local instance = require "lib.instance"
 local members = require "lib.members"
 local ordinals = require "lib.ordinals"
@@ -24,6 +25,7 @@ function M.needs(group, claims, stores, wake)
     { as = "pd", pd = cluster, stores = stores, wake = json.array(wake), fresh = 30 },
   }
   for _, s in ipairs(services.needs(group)) do out[#out + 1] = s end
+  for _, s in ipairs(hooks.needs(group)) do out[#out + 1] = s end
   if component == "pd" or group.metadata.deletionTimestamp then
     out[#out + 1] = { as = "siblings", kind = group.kind, cluster = cluster,
       fields = { name = "metadata.name", deleting = "metadata.deletionTimestamp",
@@ -90,6 +92,17 @@ end
 function M.removed(w, p)
   local _, list = M.view(w)
   return shrinking.removed(w, p, list)
+end
+
+---Step: a scaling that is over is followed by its hook.
+function M.scaled(w, p)
+  local _, list = M.view(w)
+  local live = members.live(list)
+  if #live ~= scaling.wanted(w.object) then return end
+  local served = #members.where(live, function(m) return not m.ready end) == 0
+  local out = served and hooks.finish(w, p, "ScaleOut")
+  if out then return out end
+  if #list == #live then return hooks.finish(w, p, "ScaleIn") end
 end
 
 ---Step, the last: what is still missing for the group to be as its spec says.

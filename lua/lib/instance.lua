@@ -100,7 +100,7 @@ M.CLUSTER = {
   suspend = "spec.suspendAction.suspendCompute", tls = "spec.tlsCluster.enabled", dns = "spec.dns",
   features = "spec.featureGates", history = "spec.revisionHistoryLimit",
   retention = "spec.persistentVolumeClaimRetentionPolicy",
-  pd = "status.pd", id = "status.id",
+  policies = "spec.policyRefs", pd = "status.pd", id = "status.id",
 }
 
 return M

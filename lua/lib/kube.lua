@@ -5,6 +5,7 @@ local M = {
   API = "core.tikv.org/v1alpha1",
   FINALIZER = "core.tikv.org/finalizer",
   MANAGER = "tikv-operator",
+  HOOK = "hook", -- the component of hooks: neither PD nor TiKV
   component = { PD = "pd", PDGroup = "pd", TiKV = "tikv", TiKVGroup = "tikv" },
   instance_kind = { pd = "PD", tikv = "TiKV" },
   group_kind = { pd = "PDGroup", tikv = "TiKVGroup" },
@@ -15,18 +16,19 @@ M.label = {
   cluster = OWN .. "cluster", group = OWN .. "group", instance = OWN .. "instance",
   component = OWN .. "component", volume = OWN .. "volume", revision = OWN .. "revision",
   store_id = OWN .. "store-id", member_id = OWN .. "member-id", cluster_id = OWN .. "cluster-id",
-  retired = OWN .. "retired",
+  retired = OWN .. "retired", hook = OWN .. "hook",
 }
 M.annotation = {
   applied = OWN .. "applied", owner_uid = OWN .. "owner-uid", config_hash = OWN .. "config-hash",
   template = OWN .. "template", format = OWN .. "format",
   initial_cluster = OWN .. "initial-cluster", host = OWN .. "host",
   removed_stores = OWN .. "removed-stores", evicting = OWN .. "evicting",
+  operation = OWN .. "operation", spent = OWN .. "spent",
 }
 
 local versions = {
   PDGroup = M.API, TiKVGroup = M.API, PD = M.API, TiKV = M.API, Cluster = M.API,
-  ControllerRevision = "apps/v1", PodDisruptionBudget = "policy/v1",
+  ControllerRevision = "apps/v1", PodDisruptionBudget = "policy/v1", Job = "batch/v1",
 }
 
 ---Path of a label or annotation for `fields` of needs(): dots of the key are escaped.

@@ -22,6 +22,22 @@ M.all = {
     default = "the emptiest by weight", asked = "lib/scaling for each new instance of an EvenlySpread group" },
   tune_max_scale_out = { shape = "number", args = "{group, component, missing}", min = 1, max = 1000,
     default = "scalePolicy.maxScaleOut, all when 0", asked = "lib/scaling before instances are added" },
+  before_scale_out = { shape = "job", args = "{group, component, key, instances}", default = "hooks.beforeScaleOut",
+    asked = "lib/hooks before instances are added" },
+  after_scale_out = { shape = "job", args = "{group, component, key}", default = "hooks.afterScaleOut",
+    asked = "lib/hooks when added instances serve" },
+  before_scale_in = { shape = "job", args = "{group, component, key, instances}", default = "hooks.beforeScaleIn",
+    asked = "lib/hooks before instances are told to leave" },
+  after_scale_in = { shape = "job", args = "{group, component, key}", default = "hooks.afterScaleIn",
+    asked = "lib/hooks when they have left" },
+  before_upgrade = { shape = "job", args = "{group, component, key}", default = "hooks.beforeUpgrade",
+    asked = "lib/hooks before the first pod of a revision" },
+  after_upgrade = { shape = "job", args = "{group, component, key}", default = "hooks.afterUpgrade",
+    asked = "lib/hooks when all pods have it" },
+  before_failover = { shape = "job", args = "{group, component, key, instances}", default = "hooks.beforeFailover",
+    asked = "lib/hooks before a spare is made" },
+  after_failover = { shape = "job", args = "{group, component, key}", default = "hooks.afterFailover",
+    asked = "lib/hooks when the lost one is replaced" },
   render_pod = { shape = "render", args = "the pod", default = "unchanged",
     asked = "lib/pod, last, after the overlay" },
 }
@@ -76,6 +92,21 @@ function M.tune(_, question, args, default)
     if n then return math.min(math.max(n, row.min), row.max) end
   end
   return default
+end
+
+---What policies add around an operation, in their order: Jobs and Events.
+---@return {policy: string, answer: {jobTemplate: table?, timeoutSeconds: number?, onFailure: string?, event: string?}}[]
+function M.add(_, question, args)
+  local out = {}
+  for _, a in ipairs(answers(question, json.array { args })) do
+    if type(a.answer) == "table" then
+      if a.answer.jobTemplate == nil and a.answer.event == nil then
+        error(("policy %s: %s must return jobTemplate or event"):format(a.policy, question), 0)
+      end
+      out[#out + 1] = { policy = a.policy, answer = a.answer }
+    end
+  end
+  return out
 end
 
 ---Policies are chained by C: each gets what the one before returned; the last answer is the result.

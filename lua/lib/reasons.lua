@@ -62,6 +62,10 @@ M.all = {
     hint = "delete the Cluster, or create another TiKVGroup first" },
   StoresNeedPD = { text = "PD may not go while stores live.", hint = "delete the Cluster, or its TiKV groups first" },
   DeletingInstances = { text = "The group waits for its instances to go.", hint = "see the instances" },
+  HookRunning = { text = "A Job of spec.hooks or of a policy runs; the step it belongs to waits.",
+    hint = "it ends by itself, or by its time-out; see the Job named in the message" },
+  HookFailed = { text = "A Job of spec.hooks or of a policy failed, and onFailure says Hold.",
+    hint = "delete the Job to run it again, or set onFailure to Continue" },
   OrdinalsTaken = { text = "Ordinals are held by old claims or store records.",
     hint = "higher ordinals are used" },
 

@@ -3,6 +3,7 @@ local kube = require "lib.kube"
 local conditions = require "lib.conditions"
 local bootstrap = require "lib.bootstrap"
 local group = require "lib.group"
+local hooks = require "lib.hooks"
 local members = require "lib.members"
 local scaling = require "lib.scaling"
 local status = require "lib.status"
@@ -11,7 +12,7 @@ local M = {}
 
 local HELD = { FoundingForbidden = true, FoundingElsewhere = true, PolicyDenied = true, PolicyError = true,
   PDUnknown = true, PDNoLeader = true, PDHistoryChanged = true, ClusterMissing = true, ForeignObject = true,
-  MembersNotHealthy = true, NotSynced = true }
+  MembersNotHealthy = true, NotSynced = true, HookFailed = true }
 local NEW = { Pending = true, Founding = true, Creating = true }
 
 local function phase(w, f, why)
@@ -36,9 +37,6 @@ local function idle_fields(spec)
   local function add(path, set) if set then out[#out + 1] = path end end
   local s = spec.updateStrategy
   add("failover", spec.failover)
-  add("hooks", spec.hooks and next(spec.hooks) ~= nil)
-  add("scalePolicy.removeFirst", spec.scalePolicy and spec.scalePolicy.removeFirst
-    and spec.scalePolicy.removeFirst[1])
   add("updateStrategy", s)
   add("template.spec.remoteWorkers", spec.template.spec.remoteWorkers)
   return out[1] and json.array(out) or nil
@@ -116,6 +114,7 @@ function M.of(w, t)
   s.currentReplicas = done and f.updated or f.current
   s.version = done and f.wanted > 0 and o.spec.template.spec.version or f.old.version
   s.progress = why.progress
+  s.hooks = hooks.status(w)
   s.notYetSupported = idle_fields(o.spec)
   if o.kind == "PDGroup" then
     s.foundingMembers = founders(w) or f.old.foundingMembers
@@ -123,7 +122,7 @@ function M.of(w, t)
   end
   s.conditions = conditions_of(w, f, ph, why)
   -- counts of a group on its way change with every instance: one write a second is plenty
-  return s, status.delay(f.old, s, { "phase", "observedGeneration", "updateRevision" }, 1)
+  return s, status.delay(f.old, s, { "phase", "observedGeneration", "updateRevision", "hooks" }, 1)
 end
 
 return M

@@ -1,6 +1,7 @@
 --- scaling: how a group gets the instances that it lacks. How it gets rid of others: lib/shrinking.
 local kube = require "lib.kube"
 local bootstrap = require "lib.bootstrap"
+local hooks = require "lib.hooks"
 local members = require "lib.members"
 local ordinals = require "lib.ordinals"
 local questions = require "lib.questions"
@@ -40,8 +41,22 @@ end
 
 local function names(group, numbers)
   local out = {}
-  for n, ordinal in ipairs(numbers) do out[n] = { name = kube.instance(group.metadata.name, ordinal) } end
+  for n, ordinal in ipairs(numbers) do out[n] = kube.instance(group.metadata.name, ordinal) end
+  return out
+end
+
+local function some(group, numbers)
+  local out = {}
+  for n, name in ipairs(names(group, numbers)) do out[n] = { name = name } end
   return members.some(out, 5)
+end
+
+local NEW = { Pending = true, Founding = true, Creating = true }
+
+-- A group that has never been whole is being made, not scaled.
+local function hooked(w, p, numbers)
+  if NEW[w.object.status and w.object.status.phase or "Pending"] then return nil end
+  return hooks.begin(w, p, "ScaleOut", hooks.scale_key(w), { instances = names(w.object, numbers) })
 end
 
 ---@param founder string? founding list of these PD members
@@ -51,6 +66,8 @@ local function create(w, p, numbers, founder, record)
   local ok, why = questions.can(w, "can_scale_out", { group = g.metadata.name,
     component = kube.component[g.kind], ordinals = json.array(kube.merge({}, numbers)), replicas = M.wanted(g) }, p)
   if not ok then return p:retry(30, "PolicyDenied", "can_scale_out: %s", why) end
+  local held = hooked(w, p, numbers)
+  if held then return held end
   local rev = revision.name(g, kube.component[g.kind], kube.features(w.cluster))
   local counted = topology.counted(g, w.rows or {})
   if record then
@@ -77,7 +94,7 @@ function M.pd(w, p, list)
   local held = create(w, p, todo.create, founder, todo.found)
   if held then return held end
   return p:wait(todo.founding and "Founding" or "ScalingOut", "%d of %d members exist; adding %s",
-    #list, wanted, names(w.object, todo.create)):progress { done = #list, total = wanted }
+    #list, wanted, some(w.object, todo.create)):progress { done = #list, total = wanted }
 end
 
 ---How many stores may be added now: all that lack, or as the group and policies limit it.

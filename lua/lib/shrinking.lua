@@ -1,6 +1,7 @@
 --- shrinking: how a group parts with instances. It only chooses and asks: a TiKV gets spec.offline, a PD is
 -- deleted, and each leaves PD by itself (lib/offline, lib/resign).
 local kube = require "lib.kube"
+local hooks = require "lib.hooks"
 local members = require "lib.members"
 local questions = require "lib.questions"
 local victim = require "lib.victim"
@@ -85,6 +86,8 @@ function M.tikv(w, p, list, wanted)
   end
   local ok, why = allowed(w, chosen, wanted)
   if not ok then return p:retry(30, "PolicyDenied", "can_scale_in: %s", why) end
+  local before = hooks.begin(w, p, "ScaleIn", hooks.scale_key(w), { instances = names(chosen) })
+  if before then return before end
   for _, m in ipairs(chosen) do
     if p:full() then break end
     if (m.row.id or "") == "" then
@@ -133,6 +136,8 @@ function M.pd(w, p, list, wanted)
   end
   local ok, no = allowed(w, { chosen }, wanted)
   if not ok then return p:retry(30, "PolicyDenied", "can_scale_in: %s", no) end
+  local before = hooks.begin(w, p, "ScaleIn", hooks.scale_key(w), { instances = { chosen.name } })
+  if before then return before end
   p:delete(kube.ref("PD", chosen.row), "fewer are wanted")
   return p:wait("ScalingIn", "%d members, %d wanted: %s leaves", #live, wanted, chosen.name)
 end

@@ -22,6 +22,8 @@
 ---@field node {name: string, labels: table<string, string>}? of an instance with a recorded node
 ---@field pdgroups table[]? of a Cluster
 ---@field tikvgroups table[]? of a Cluster
+---@field jobs table[]? of a group: those of its hooks, see lib/hooks
+---@field hook_pods table[]? pods of hooks in the namespace
 ---@field siblings table[]? groups of the same kind and Cluster: of a PDGroup, and while a group is being deleted
 
 ---@class world.cluster fields of the Cluster that groups and instances look at
@@ -34,6 +36,7 @@
 ---@field tls boolean?
 ---@field dns table?
 ---@field features {name: string}[]?
+---@field policies {name: string}[]?
 ---@field history integer? revisionHistoryLimit
 ---@field retention table?
 ---@field pd string? URL

@@ -169,6 +169,9 @@ describe("The one place", function()
 
   it("of questions has every name that is asked, and none that is not", function()
     local asked = {}
+    local f = assert(io.open("crds/tikvgroups.yaml"))
+    local crd = f:read("*a")
+    f:close()
     for path, text in pairs(sources) do
       for name in text:gmatch('questions%.%a+%(w, "([%w_]+)"') do
         asked[name] = true
@@ -176,7 +179,9 @@ describe("The one place", function()
       end
     end
     for name, row in pairs(questions.all) do
-      assert.is_true(asked[name], name .. " is never asked")
+      -- hooks are asked by the name of their field
+      local field = name:gsub("_(%l)", string.upper)
+      assert.is_true(asked[name] or row.shape == "job" and crd:find(field .. ":", 1, true) ~= nil, name .. " is never asked")
       assert.truthy(row.shape and row.default and row.args and row.asked)
     end
   end)

@@ -236,6 +236,11 @@ function Mini:act(subject, a)
     local o = assert(self:get(a.kind, a.name), "mark of nothing: " .. name)
     local set = (o.metadata.annotations or {})[a.key]
     if not set then self:patch(o, { annotations = { [a.key] = time.format(self.now) } }) end
+  elseif a.action == "job" then
+    local o = copy(a.object)
+    assert(not self:get("Job", o.metadata.name), "a Job of this name is there already")
+    assert(o.metadata.ownerReferences[1].uid == subject.metadata.uid, "G3: a Job of nobody")
+    self:put(o)
   elseif a.action:find "^pd_" then
     self:act_pd(a)
   end
@@ -350,6 +355,30 @@ function Mini:kubelet()
   return changed
 end
 
+---Jobs end by themselves, as `jobs` says: "Complete" (the default), "Failed" or "Running".
+function Mini:run_jobs()
+  local changed = false
+  for _, job in ipairs(self:list("Job")) do
+    local how = self.jobs or "Complete"
+    if not job.status then
+      job.status, changed = { startTime = time.format(self.now) }, true
+      self:touch(job)
+    elseif how ~= "Running" and not job.status.conditions then
+      job.status.conditions = { { type = how, status = "True", reason = "BackoffLimitExceeded",
+        message = "Job has reached the specified backoff limit", lastTransitionTime = time.format(self.now) } }
+      if how == "Complete" then job.status.completionTime = time.format(self.now) end
+      self:put { apiVersion = "v1", kind = "Pod", metadata = { name = job.metadata.name .. "-x7k2p",
+        labels = copy(job.spec.template.metadata.labels), ownerReferences = { { kind = "Job", controller = true,
+          uid = job.metadata.uid } } }, status = { phase = how == "Complete" and "Succeeded" or "Failed",
+          containerStatuses = { { name = "hook", state = { terminated = { exitCode = how == "Complete" and 0 or 3,
+            message = "first\nthe last line\n" } } } } } }
+      self:touch(job)
+      changed = true
+    end
+  end
+  return changed
+end
+
 local function ready(pod)
   return pod and not pod.metadata.deletionTimestamp and pod.status and pod.status.phase == "Running"
 end
@@ -370,6 +399,7 @@ end
 ---PD answers once a majority of its first members runs; TiKV pods register their stores.
 function Mini:outside()
   local changed = self:kubelet()
+  changed = self:run_jobs() or changed
   if self.pd_down then return changed end
   local up = 0
   for _, o in ipairs(self:list("PD")) do

@@ -1,7 +1,9 @@
 --- tikvgroup: adds stores, many at once, keeps the service and revisions.
 local kube = require "lib.kube"
 local deletion = require "lib.deletion"
+local failover = require "lib.failover"
 local group = require "lib.group"
+local replacing = require "lib.replacing"
 local report = require "lib.report_group"
 local scaling = require "lib.scaling"
 local shrinking = require "lib.shrinking"
@@ -10,7 +12,7 @@ local C = {
   name = "tikvgroup", api = 1, kind = "TiKVGroup", owns = { "TiKV", "Service", "ControllerRevision" },
   essential = { "rows", "claims", "revisions" },
   steps = { "delete", "cluster", "paused", "finalizer", "services", "revision", "suspended", "config", "removed",
-    "grow", "shrink", "in_place", "scaled", "settle" },
+    "failover", "replace", "grow", "shrink", "in_place", "scaled", "repair", "settle" },
 }
 
 function C.needs(object)
@@ -23,6 +25,22 @@ C.finalizer, C.services, C.revision, C.suspended = group.finalizer, group.servic
 C.config = group.config
 
 C.removed = group.removed
+
+function C.failover(w, p)
+  local _, list = group.view(w)
+  return failover.stores(w, p, list)
+end
+
+function C.replace(w, p)
+  local _, list = group.view(w)
+  return replacing.step(w, p, list, scaling.wanted(w.object))
+end
+
+-- What is said of it waits until all else had its turn.
+function C.repair(w, p)
+  local _, list = group.view(w)
+  return replacing.told(w, p, list) or failover.told(w, p, list)
+end
 
 function C.grow(w, p)
   local _, list = group.view(w)

@@ -2,6 +2,7 @@
 local kube = require "lib.kube"
 local config = require "lib.config"
 local hooks = require "lib.hooks"
+local failover = require "lib.failover"
 local instance = require "lib.instance"
 local members = require "lib.members"
 local ordinals = require "lib.ordinals"
@@ -26,6 +27,7 @@ function M.needs(group, claims, stores, wake)
   }
   for _, s in ipairs(services.needs(group)) do out[#out + 1] = s end
   for _, s in ipairs(hooks.needs(group)) do out[#out + 1] = s end
+  failover.needs(group, out)
   if component == "pd" or group.metadata.deletionTimestamp then
     out[#out + 1] = { as = "siblings", kind = group.kind, cluster = cluster,
       fields = { name = "metadata.name", deleting = "metadata.deletionTimestamp",

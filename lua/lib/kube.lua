@@ -24,6 +24,7 @@ M.annotation = {
   initial_cluster = OWN .. "initial-cluster", host = OWN .. "host",
   removed_stores = OWN .. "removed-stores", evicting = OWN .. "evicting",
   operation = OWN .. "operation", spent = OWN .. "spent",
+  replace = OWN .. "replace", spare_for = OWN .. "spare-for", destroyed = OWN .. "destroyed", hold = OWN .. "hold",
 }
 
 local versions = {

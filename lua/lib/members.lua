@@ -12,7 +12,13 @@ M.ROW = {
   phase = "status.phase", reason = "status.reason", message = "status.message", id = "status.id",
   ready = "status.conditions[type=Ready].status",
   since = "status.conditions[type=Ready].lastTransitionTime", current = "status.currentRevision",
+  heard = "status.lastHeartbeat", replace = kube.path_annotation(kube.annotation.replace),
+  spare_for = kube.path_annotation(kube.annotation.spare_for),
+  destroyed = kube.path_annotation(kube.annotation.destroyed), hold = kube.path_annotation(kube.annotation.hold),
 }
+
+---A mark of replacement that was taken back.
+M.UNDONE = "undone"
 
 ---@class member
 ---@field name string instance
@@ -22,7 +28,8 @@ M.ROW = {
 ---@field available boolean ready for minReadySeconds (5 where nothing is said)
 ---@field lost boolean it has served, and is not ready now
 ---@field deleting boolean
----@field leaving boolean deleted, or its store shall leave or has left
+---@field leaving boolean deleted, being replaced, or its store shall leave or has left
+---@field replaced boolean another one takes its place, see lib/replacing
 ---@field updated boolean its pod runs the revision of the template
 ---@field outdated boolean its object has another revision
 ---@field pd table? the PD member of that name
@@ -52,11 +59,13 @@ function M.list(w, revision)
     local pod = kube.pod_name(r.name, component)
     local ready = r.ready == "True" and not r.deleting
     local left = ready and until_available(w, r) or 0
+    local replaced = r.replace ~= nil and r.replace ~= M.UNDONE
     out[n] = {
       name = r.name, pod = pod, row = r, ready = ready, available = ready and left == 0, left = left,
       lost = not ready and not r.deleting and not r.offline and r.current ~= nil,
       deleting = r.deleting ~= nil, updated = r.current == revision,
-      leaving = r.deleting ~= nil or r.offline == true or r.phase == "Removed",
+      leaving = r.deleting ~= nil or r.offline == true or r.phase == "Removed" or replaced,
+      replaced = replaced,
       outdated = r.revision ~= revision, pd = in_pd and in_pd[pod],
     }
   end

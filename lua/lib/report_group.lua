@@ -2,6 +2,7 @@
 local kube = require "lib.kube"
 local conditions = require "lib.conditions"
 local bootstrap = require "lib.bootstrap"
+local failover = require "lib.failover"
 local group = require "lib.group"
 local hooks = require "lib.hooks"
 local members = require "lib.members"
@@ -25,6 +26,7 @@ local function phase(w, f, why)
   if #f.list == 0 and f.wanted > 0 then return "Pending" end
   -- only what has served can be missed; what never served is on its way
   if f.lost > 0 and not new then return "Degraded" end
+  if f.replaced > 0 then return "Repairing" end
   if #f.live ~= f.wanted or #f.list ~= #f.live then return new and "Creating" or "Scaling" end
   if f.outdated > 0 then return "Updating" end
   if f.ready < f.wanted or why.reason == "MinReadySeconds" then return new and "Creating" or "Scaling" end
@@ -36,7 +38,6 @@ local function idle_fields(spec)
   local out = {}
   local function add(path, set) if set then out[#out + 1] = path end end
   local s = spec.updateStrategy
-  add("failover", spec.failover)
   add("updateStrategy", s)
   add("template.spec.remoteWorkers", spec.template.spec.remoteWorkers)
   return out[1] and json.array(out) or nil
@@ -46,10 +47,11 @@ local function counts(w)
   local rev, list = group.view(w)
   local f = { old = w.object.status or {}, list = list, live = members.live(list), revision = rev,
     wanted = scaling.wanted(w.object), ready = 0, updated = 0, current = 0, outdated = 0, suspended = 0,
-    lost = 0 }
+    lost = 0, replaced = 0 }
   for _, m in ipairs(list) do
     if m.updated then f.updated = f.updated + 1 end
     if m.row.current and m.row.current == f.old.currentRevision then f.current = f.current + 1 end
+    if m.replaced and not m.deleting then f.replaced = f.replaced + 1 end
     if m.row.phase == "Suspended" then f.suspended = f.suspended + 1 end
   end
   for _, m in ipairs(f.live) do
@@ -115,6 +117,7 @@ function M.of(w, t)
   s.version = done and f.wanted > 0 and o.spec.template.spec.version or f.old.version
   s.progress = why.progress
   s.hooks = hooks.status(w)
+  s.failover = failover.watch(w)
   s.notYetSupported = idle_fields(o.spec)
   if o.kind == "PDGroup" then
     s.foundingMembers = founders(w) or f.old.foundingMembers

@@ -5,6 +5,7 @@ local hooks = require "lib.hooks"
 local members = require "lib.members"
 local ordinals = require "lib.ordinals"
 local questions = require "lib.questions"
+local replacing = require "lib.replacing"
 local revision = require "lib.revision"
 local shrinking = require "lib.shrinking"
 local topology = require "lib.topology"
@@ -14,7 +15,7 @@ local M = {}
 function M.wanted(group) return tonumber(group.spec.replicas) or 1 end
 
 ---A PD or TiKV object: the whole template inline, and whose it is.
----@param how {topology: table?, founder: string?, uid: string?, revision: string}
+---@param how {topology: table?, founder: string?, spare_for: string?, uid: string?, revision: string}
 function M.instance(w, name, how)
   local g = w.object
   local component = kube.component[g.kind]
@@ -27,6 +28,7 @@ function M.instance(w, name, how)
   kube.merge(o.metadata.annotations, meta.annotations)
   o.metadata.annotations[kube.annotation.template] = revision.template_hash(template, features)
   o.metadata.annotations[kube.annotation.initial_cluster] = how.founder
+  o.metadata.annotations[kube.annotation.spare_for] = how.spare_for
   o.metadata.annotations[kube.annotation.host] = kube.host(kube.pod_name(name, component),
     kube.peer_service(g.metadata.name, component), g.metadata.namespace, w.cluster.dns)
   o.metadata.finalizers = { kube.FINALIZER }
@@ -61,7 +63,8 @@ end
 
 ---@param founder string? founding list of these PD members
 ---@param record string? the same list, when it is new: it is written before any of them
-local function create(w, p, numbers, founder, record)
+---@param spares string[]? uids of those that some of them replace
+local function create(w, p, numbers, founder, record, spares)
   local g = w.object
   local ok, why = questions.can(w, "can_scale_out", { group = g.metadata.name,
     component = kube.component[g.kind], ordinals = json.array(kube.merge({}, numbers)), replicas = M.wanted(g) }, p)
@@ -73,10 +76,10 @@ local function create(w, p, numbers, founder, record)
   if record then
     p:patch_meta(kube.ref(g.kind, g), { annotations = { [kube.annotation.initial_cluster] = record } })
   end
-  for _, ordinal in ipairs(numbers) do
+  for n, ordinal in ipairs(numbers) do
     if p:full() then break end
-    p:apply(M.instance(w, kube.instance(g.metadata.name, ordinal),
-      { topology = topology.next(w, counted, ordinal), founder = founder, revision = rev }))
+    p:apply(M.instance(w, kube.instance(g.metadata.name, ordinal), { topology = topology.next(w, counted, ordinal),
+      founder = founder, revision = rev, spare_for = spares and spares[n] }))
   end
 end
 
@@ -121,8 +124,9 @@ function M.tikv(w, p, list)
     return p:retry(10, "PDUnknown", "%d of %d stores; the free ordinals are known only with PD's store list",
       #live, wanted):progress { done = #live, total = wanted }
   end
-  local held = count > 0 and create(w, p, ordinals.free(use, count), nil)
+  local held = count > 0 and create(w, p, ordinals.free(use, count), nil, nil, replacing.unspared(list, count))
   if held then return held end
+  if replacing.marked(list)[1] then return replacing.told(w, p, list) end
   return p:wait("ScalingOut", "%d of %d stores exist, %d of them start", #live, wanted, starting)
     :progress { done = #live, total = wanted }
 end
@@ -137,7 +141,7 @@ function M.in_place(w, p, list)
     if p:full() then return end
     if not m.leaving and not m.outdated and m.row.template ~= want then
       p:apply(M.instance(w, m.name, { topology = m.row.topology, founder = m.row.founder,
-        uid = m.row.uid, revision = rev }))
+        spare_for = m.row.spare_for, uid = m.row.uid, revision = rev }))
     end
   end
 end

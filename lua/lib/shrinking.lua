@@ -11,14 +11,13 @@ local M = {}
 ---Fields of TiKV rows that are needed to write spec.offline and keep all the rest as it is.
 function M.fields(group)
   local s = group.status or {}
-  if not ((s.replicas or 0) > (tonumber(group.spec.replicas) or 1) or s.reason == "ScalingIn") then
-    return members.ROW
-  end
+  local moving = s.reason == "ScalingIn" or s.reason == "Replacing"
+  if not (moving or (s.replicas or 0) > (tonumber(group.spec.replicas) or 1)) then return members.ROW end
   return kube.merge({ labels = "metadata.labels", annotations = "metadata.annotations", spec = "spec" }, members.ROW)
 end
 
--- The instance as it is, but for this one wish: a store that leaves gets no new template.
-local function respec(w, m, offline)
+---The instance as it is, but for this one wish: a store that leaves gets no new template.
+function M.respec(w, m, offline)
   local g, r = w.object, m.row
   local o = kube.object(kube.instance_kind[kube.component[g.kind]], g.metadata.namespace, m.name, kube.clone(r.labels))
   o.metadata.annotations = kube.clone(r.annotations)
@@ -48,7 +47,7 @@ end
 ---@return verdict?
 function M.call_back(w, p, list, lacking)
   local going = members.where(list, function(m)
-    return m.row.offline == true and not m.deleting and m.row.phase ~= "Removed"
+    return m.row.offline == true and not m.deleting and not m.row.replace and m.row.phase ~= "Removed"
   end)
   if not going[1] then return nil end
   local stores = {}
@@ -63,7 +62,7 @@ function M.call_back(w, p, list, lacking)
   local called = {}
   for n = 1, math.min(lacking, #going) do
     if not going[n].row.spec then return p:retry(1, "ScalingIn", "%d stores leave; some shall stay", #going) end
-    p:apply(respec(w, going[n], false))
+    p:apply(M.respec(w, going[n], false))
     called[n] = going[n]
   end
   return p:wait("ScalingOut", "%s stays after all", members.some(called))
@@ -93,7 +92,7 @@ function M.tikv(w, p, list, wanted)
     if (m.row.id or "") == "" then
       p:delete(kube.ref("TiKV", m.row), "fewer are wanted, and it has never served")
     else
-      p:apply(respec(w, m, true))
+      p:apply(M.respec(w, m, true))
     end
   end
   return p:wait("ScalingIn", "%d stores, %d wanted: %s leave", #live, wanted, members.some(chosen))
@@ -144,7 +143,7 @@ end
 
 ---Step, among the last: what is on its way out is told.
 function M.leaving(_, p, list)
-  local going = members.where(list, function(m) return m.leaving end)
+  local going = members.where(list, function(m) return m.leaving and not (m.replaced and not m.deleting) end)
   if not going[1] then return end
   local first = going[1]
   return p:wait("ScalingIn", "%d leave: %s; %s: %s", #going, members.some(going), first.name,

@@ -1,5 +1,5 @@
 --- victim: which instance goes first when fewer are wanted.
--- Strongest first: named in removeFirst, crowded topology, not running, not ready, out of date, (PD) not
+-- Strongest first: named in removeFirst, a spare whose original stays after all, crowded topology, not running, not ready, out of date, (PD) not
 -- the leader, fewest leaders, fewest regions, highest ordinal.
 local kube = require "lib.kube"
 local questions = require "lib.questions"
@@ -32,6 +32,15 @@ local function crowd(counted, row)
   return 0
 end
 
+-- A spare whose original was not replaced after all.
+local function useless(rows, row)
+  if not row.spare_for then return false end
+  for _, r in ipairs(rows or {}) do
+    if r.uid == row.spare_for then return not r.replace and not r.deleting and not r.offline end
+  end
+  return false
+end
+
 local function flag(yes) return yes and 1 or 0 end
 
 ---Candidates, the first to go first. Each has `keys`, the larger the sooner.
@@ -50,7 +59,7 @@ function M.order(w, candidates, taken)
     local _, ordinal = kube.split(m.name)
     out[n] = { name = m.name, ordinal = tonumber(ordinal), ready = m.ready, outdated = m.outdated,
       leaders = tonumber(s.leaders), regions = tonumber(s.regions), leader = m.pod == leader, member = m,
-      keys = { first[m.name] and -first[m.name] or -1e9, crowd(counted, m.row),
+      keys = { first[m.name] and -first[m.name] or -1e9, flag(useless(w.rows, m.row)), crowd(counted, m.row),
         flag((m.row.id or "") == "" or STOPPED[m.row.phase or "Pending"]), flag(not m.ready), flag(m.outdated),
         flag(m.pod ~= leader), -(tonumber(s.leaders) or 0), -(tonumber(s.regions) or 0), tonumber(ordinal) or -1 } }
   end

@@ -2,9 +2,19 @@
 space rules
 at=127.0.0.1:${PORT:-18080}
 leading "${PORT:-18080}" || { operator_start a; eventually 30 "the operator leads" leading "${PORT:-18080}"; }
-rule() { # name, text
+write() { # name, text
 	k -n rules create configmap "$1" --from-literal=policy.lua="$2" --dry-run=client -o yaml | k apply -f - >/dev/null
 	k -n rules label configmap "$1" tikv.org/policy=true --overwrite >/dev/null
+}
+judged() { k -n rules get configmap "$1" -o 'jsonpath={.metadata.annotations}' --ignore-not-found | grep -o '"tikv.org/policy-[^,}]*'; }
+rule() { # name, text: written, and looked at by the operator, which answered by another rule until then
+	local was
+	was=$(judged "$1")
+	write "$@"
+	for _ in $(seq 50); do
+		[ "$(judged "$1")" = "$was" ] || return 0
+		sleep 0.1
+	done
 }
 state() { field "${2:-rules}" configmap "$1" '.metadata.annotations.tikv\.org/policy-state}: {.metadata.annotations.tikv\.org/policy-reason'; }
 group() { field rules tikvgroup guided '.status.reason}: {.status.message'; }
@@ -75,7 +85,7 @@ k -n tikv-system delete configmap mine >/dev/null
 eventually 20 "deleted: the built-in one is back" has "can_scale_out: rules/second" group
 
 for i in 1 2 3; do
-	rule second "return { api = 1, can_scale_out = function() return false, \"try $i\" end }"
+	write second "return { api = 1, can_scale_out = function() return false, \"try $i\" end }"
 	sleep "0.$((i * 2))"
 	operator_kill a KILL
 	k -n tikv-system patch lease tikv-operator --type merge -p '{"spec":{"holderIdentity":"","leaseDurationSeconds":1}}' >/dev/null

@@ -151,10 +151,14 @@ end_failed(struct pass *p, const struct err *e)
 static void
 tell_refusal(struct pass *p, const struct err *e)
 {
-	cJSON *tree = obj_tree(p->object);
+	cJSON *tree;
 
-	if (p->c->conf.events)
-		events_emit(p->c->conf.events, tree, "Warning", "Refused", e->msg);
+	/* Without the lease, or where another operator acts, one voice is enough. */
+	if (!p->c->conf.events ||
+		(strncmp(e->msg, "G1:", 3) == 0 && p->object->kind != KIND_CLUSTER))
+		return;
+	tree = obj_tree(p->object);
+	events_emit(p->c->conf.events, tree, "Warning", "Refused", e->msg);
 	json_free(tree);
 }
 

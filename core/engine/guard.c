@@ -11,7 +11,8 @@
 
 const struct guard_rule_row guard_rules[GUARD_RULES] = {
 	[G1] = { "G1", "ValidLease",
-		"Writes only with a lease that outlives the request, on synced caches." },
+		"Writes only with a lease that outlives the request, on synced caches, where no "
+		"other or newer operator looks after the Cluster." },
 	[G2] = { "G2", "Preconditions",
 		"Deletions and patches carry uid and resourceVersion; the owner is live and not "
 		"superseded." },
@@ -70,6 +71,19 @@ guard_same(const char *a, const char *b)
 }
 
 bool
+guard_in_list(const char *list, const char *id)
+{
+	size_t n = strlen(id);
+
+	for (const char *at = list; at != NULL && *at != '\0'; at = strchr(at, ',')) {
+		at += *at == ',';
+		if (strncmp(at, id, n) == 0 && (at[n] == ',' || at[n] == '\0'))
+			return true;
+	}
+	return false;
+}
+
+bool
 guard_ready(const cJSON *pod)
 {
 	return guard_same(json_str(pod, "status.conditions[type=Ready].status", ""), "True");
@@ -113,6 +127,23 @@ guard_annotation(const cJSON *object, const char *key)
 	const char *v = json_text(json_get(json_path(object, "metadata.annotations"), key));
 
 	return v != NULL ? v : "";
+}
+
+char *
+guard_mark(const struct ask *q, const cJSON *claim, const char *label)
+{
+	const char *own = guard_label(claim, label);
+	const struct obj *volume;
+	char *mark;
+	cJSON *t;
+
+	if (own[0] != '\0')
+		return xstrdup(own);
+	volume = guard_get(q, KIND_VOLUME, "", json_str(claim, "spec.volumeName", ""));
+	t = volume != NULL ? obj_tree(volume) : NULL;
+	mark = xstrdup(guard_label(t, label));
+	json_free(t);
+	return mark;
 }
 
 const char *
@@ -178,6 +209,26 @@ guard_never_founded(const struct ask *q)
 
 /* ---- G1: every action ---- */
 
+/* Another installation, or a newer version that has looked after it: then we only read. */
+static int
+owned_by_us(const struct ask *q, struct err *e)
+{
+	const char *us = q->g->facts.operator_id;
+	const char *owner = guard_annotation(q->cluster_tree, OPERATOR_ID);
+	const char *behaviour = guard_annotation(q->cluster_tree, BEHAVIOUR);
+
+	if (us != NULL && us[0] != '\0' && owner[0] != '\0' && strcmp(owner, us) != 0)
+		return guard_no(e, G1,
+			"Cluster %s is looked after by the operator %s, this is %s: a person may "
+			"remove the annotation " OPERATOR_ID,
+			q->s->cluster, owner, us);
+	if (strtoll(behaviour, NULL, 10) > GUARD_BEHAVIOUR)
+		return guard_no(e, G1,
+			"a newer operator has looked after Cluster %s (behaviour %s, this has %d)",
+			q->s->cluster, behaviour, GUARD_BEHAVIOUR);
+	return 0;
+}
+
 int
 guard_g1(const struct ask *q, struct err *e)
 {
@@ -190,7 +241,7 @@ guard_g1(const struct ask *q, struct err *e)
 			e, G1, "the lease may end before the request does: wait for its renewal");
 	if (!f->synced(f->arg))
 		return guard_no(e, G1, "not all caches have synced");
-	return 0;
+	return owned_by_us(q, e);
 }
 
 /* ---- G2: every action; preconditions for those on objects ---- */
@@ -258,9 +309,12 @@ guard_new(const struct guard_facts *f)
 		f->clock != NULL);
 	g->facts = *f;
 	g->blast = guard_blasts_new();
-	if (f->metrics != NULL)
-		metric_family(f->metrics, "tikv_operator_guard_refusals_total", METRIC_COUNTER,
-			"Actions that the guard refused, by rule.", NULL);
+	if (f->metrics == NULL)
+		return g;
+	metric_family(f->metrics, "tikv_operator_guard_refusals_total", METRIC_COUNTER,
+		"Actions that the guard refused, by rule.", NULL);
+	metric_family(f->metrics, "tikv_operator_guard_breaker_open", METRIC_GAUGE,
+		"1 while G9's breaker of a cluster is open: a person must confirm.", NULL);
 	return g;
 }
 

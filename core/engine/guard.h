@@ -31,6 +31,9 @@ struct guard_facts {
 	int64_t (*lease_valid_ms)(void *arg); /* longer than a request can take, or G1 refuses */
 	bool (*synced)(void *arg);            /* all caches that feed decisions have synced */
 	bool read_only;                       /* `plan`: every write is refused by G1 */
+	const char *operator_id;              /* "namespace/lease", "" without a lease */
+	/* The breaker of a cluster opened; may be NULL. */
+	void (*on_breaker)(void *arg, const char *ns, const char *cluster);
 	const struct clock *clock;
 	struct metrics *metrics;
 };
@@ -49,6 +52,8 @@ int guard_check(
 /* What all rules but G1 say, not counted: for dry runs, which never send. */
 int guard_foresee(
 	struct guard *g, const struct guard_subject *s, const struct action *a, struct err *e);
+/* What this version does to a cluster: raised when an older one would undo what it did. */
+enum { GUARD_BEHAVIOUR = 1 };
 /* The longest a request may take after guard_check() said yes. */
 #define GUARD_REQUEST_MS 5000
 /* What a write returned or an expectation that failed: input of G9's breaker. */

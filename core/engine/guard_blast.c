@@ -98,9 +98,11 @@ guard_g9(const struct ask *q, struct err *e)
 	b = blast_get(q->g, guard_ns(q), q->s->cluster, false);
 	if (b == NULL)
 		return 0;
+	if (kind == BLAST_POD && pod_is_no_loss(q))
+		return 0;
 	if (b->open != NULL)
 		return guard_no(e, G9, "the breaker is open: %s: a person must confirm", b->open);
-	if (guard_ending(q) || (kind == BLAST_POD && pod_is_no_loss(q)))
+	if (guard_ending(q))
 		return 0;
 	for (unsigned i = 0; i < BLAST_KEPT && i < b->of[kind].n; i++)
 		recent += now - b->of[kind].at[i] < 60000;
@@ -110,22 +112,43 @@ guard_g9(const struct ask *q, struct err *e)
 	return 0;
 }
 
+static void
+show_breaker(const struct guard *g, const char *ns, const char *cluster, int open)
+{
+	struct buf labels;
+
+	if (g->facts.metrics == NULL)
+		return;
+	buf_init(&labels, 0);
+	metric_label(&labels, "namespace", ns);
+	metric_label(&labels, "cluster", cluster);
+	metric_set(g->facts.metrics, "tikv_operator_guard_breaker_open", labels.at, open);
+	buf_fini(&labels);
+}
+
 void
 guard_note(struct guard *g, const struct guard_subject *s, const struct action *a, bool ok)
 {
+	const char *ns = s->object->ns != NULL ? s->object->ns : "";
 	enum blast kind = blast_of(a);
 	struct blast_log *b;
 
 	if (ok && kind == BLASTS)
 		return;
-	b = blast_get(g, s->object->ns != NULL ? s->object->ns : "", s->cluster, true);
-	if (!ok && b->open == NULL)
-		b->open = xasprintf("%s %s did not do what it should", action_name(a->kind),
-			a->name[0] != '\0' ? a->name
-			: a->store_id      ? a->store_id
-					   : "");
-	if (ok)
+	b = blast_get(g, ns, s->cluster, true);
+	if (ok) {
 		b->of[kind].at[b->of[kind].n++ % BLAST_KEPT] = clock_mono(g->facts.clock);
+		return;
+	}
+	if (b->open != NULL)
+		return;
+	b->open = xasprintf("%s %s did not do what it should", action_name(a->kind),
+		a->name[0] != '\0' ? a->name
+		: a->store_id      ? a->store_id
+				   : "");
+	show_breaker(g, ns, s->cluster, 1);
+	if (g->facts.on_breaker != NULL)
+		g->facts.on_breaker(g->facts.arg, ns, s->cluster);
 }
 
 const char *
@@ -141,8 +164,9 @@ guard_reset(struct guard *g, const char *ns, const char *cluster)
 {
 	struct blast_log *b = blast_get(g, ns, cluster, false);
 
-	if (b == NULL)
+	if (b == NULL || b->open == NULL)
 		return;
 	free(b->open);
 	b->open = NULL;
+	show_breaker(g, ns, cluster, 0);
 }

@@ -61,26 +61,13 @@ deletes(const struct ask *q, const char *when, const char *fallback)
 	return yes;
 }
 
-static bool
-in_list(const char *list, const char *id)
-{
-	size_t n = strlen(id);
-
-	for (const char *at = list; at != NULL && *at != '\0'; at = strchr(at, ',')) {
-		at += *at == ',';
-		if (strncmp(at, id, n) == 0 && (at[n] == ',' || at[n] == '\0'))
-			return true;
-	}
-	return false;
-}
-
 /* PD, settled, says of this very id that it holds nothing any more. */
 static int
 store_removed(const struct ask *q, const char *id, struct err *e)
 {
 	const cJSON *store = pdview_store(q->view, id);
 
-	if (store == NULL && in_list(guard_annotation(q->target_tree, REMOVED_STORES), id))
+	if (store == NULL && guard_in_list(guard_annotation(q->target_tree, REMOVED_STORES), id))
 		return 0; /* the proof was seen and recorded before PD purged the record */
 	if (store == NULL)
 		return guard_no(e, G4, "store %s: PD does not know it, which proves nothing", id);
@@ -147,6 +134,7 @@ host_is(const char *address, const char *pod)
 	return strncmp(address, pod, n) == 0 && (address[n] == '.' || address[n] == ':');
 }
 
+/* Every store that PD ever had at this address, under whatever id, holds nothing any more. */
 static int
 address_free(const struct ask *q, bool tombstones_too, struct err *e)
 {
@@ -158,46 +146,85 @@ address_free(const struct ask *q, bool tombstones_too, struct err *e)
 			LABEL_VOLUME);
 	cJSON_ArrayForEach(s, json_get(q->pd, "stores"))
 	{
-		bool tombstone = strcmp(json_str(s, "state", ""), "Tombstone") == 0;
-		if (host_is(json_str(s, "address", ""), pod) && (!tombstone || tombstones_too))
-			return guard_no(e, G4, "claim %s: store %s in PD has its address",
-				q->a->name, json_str(s, "id", "?"));
+		const char *id = json_str(s, "id", "?");
+		if (!host_is(json_str(s, "address", ""), pod))
+			continue;
+		if (tombstones_too)
+			return guard_no(
+				e, G4, "claim %s: store %s in PD has its address", q->a->name, id);
+		if (store_removed(q, id, e) != 0)
+			return -1;
 	}
 	return 0;
+}
+
+/* Removed, each id of a list "1,2,3"; *any when there was one. */
+static int
+list_removed(const struct ask *q, const char *ids, bool *any, struct err *e)
+{
+	int rc = 0;
+
+	for (const char *at = ids; *at != '\0' && rc == 0; at += *at == ',') {
+		size_t n = strcspn(at, ",");
+		char *id = xstrndup(at, n);
+		if (n > 0) {
+			*any = true;
+			rc = store_removed(q, id, e);
+		}
+		free(id);
+		at += n;
+	}
+	return rc;
+}
+
+/* Every id that was ever seen on this disk: by the object, the claim, its volume. */
+static int
+ids_removed(const struct ask *q, const char *mark, bool *any, struct err *e)
+{
+	const cJSON *m;
+
+	if (list_removed(q, json_str(q->live_tree, "status.id", ""), any, e) != 0 ||
+		list_removed(q, mark, any, e) != 0 ||
+		list_removed(q, guard_annotation(q->target_tree, FORMER_STORES), any, e) != 0)
+		return -1;
+	cJSON_ArrayForEach(m, json_path(q->live_tree, "status.formerStores"))
+	{
+		if (list_removed(q, json_text(m) != NULL ? json_text(m) : "?", any, e) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* There was no disk. */
+static bool
+never_bound(const struct ask *q)
+{
+	return json_str(q->live_tree, "status.id", "")[0] == '\0' &&
+	       guard_label(q->target_tree, LABEL_STORE)[0] == '\0' &&
+	       cJSON_GetArraySize(json_path(q->live_tree, "status.formerStores")) == 0 &&
+	       json_str(q->target_tree, "spec.volumeName", "")[0] == '\0' &&
+	       strcmp(json_str(q->target_tree, "status.phase", "Pending"), "Pending") == 0;
 }
 
 static int
 tikv_proof(const struct ask *q, struct err *e)
 {
-	const cJSON *former = json_path(q->live_tree, "status.formerStores"), *m;
-	const char *ids[2] = { json_str(q->live_tree, "status.id", ""),
-		guard_label(q->target_tree, LABEL_STORE) };
 	bool any = false;
+	char *mark;
+	int rc;
 
 	if (q->s->object->kind != KIND_TIKV)
 		return guard_no(e, G4, "claim %s: only its TiKV deletes it", q->a->name);
-	if (ids[0][0] == '\0' && ids[1][0] == '\0' && cJSON_GetArraySize(former) == 0 &&
-		json_str(q->target_tree, "spec.volumeName", "")[0] == '\0' &&
-		strcmp(json_str(q->target_tree, "status.phase", "Pending"), "Pending") == 0)
-		return 0; /* never bound: there was no disk */
+	if (never_bound(q))
+		return 0;
 	if (pd_settled(q, e) != 0)
 		return -1;
-	for (int i = 0; i < 2; i++) {
-		if (ids[i][0] == '\0')
-			continue;
-		any = true;
-		if (store_removed(q, ids[i], e) != 0)
-			return -1;
-	}
-	cJSON_ArrayForEach(m, former)
-	{
-		any = true;
-		if (store_removed(q, json_text(m) != NULL ? json_text(m) : "?", e) != 0)
-			return -1;
-	}
-	if (!any && list_is_whole(q, e) != 0)
-		return -1;
-	return address_free(q, !any, e);
+	mark = guard_mark(q, q->target_tree, LABEL_STORE);
+	rc = ids_removed(q, mark, &any, e);
+	free(mark);
+	if (rc == 0 && !any)
+		rc = list_is_whole(q, e);
+	return rc == 0 ? address_free(q, !any, e) : -1;
 }
 
 static int
@@ -261,7 +288,7 @@ record_of_proof(const struct ask *q, const char *ids, struct err *e)
 		size_t n = strcspn(at, ",");
 		char *id = xstrndup(at, n);
 		int rc = 0;
-		if (n > 0 && !in_list(old, id)) {
+		if (n > 0 && !guard_in_list(old, id)) {
 			rc = pd_settled(q, e);
 			if (rc == 0)
 				rc = store_removed(q, id, e);

@@ -120,15 +120,29 @@ instance_alive(const struct ask *q, const char *uid)
 
 /* Taking over a claim: the old owner is gone, and the claim is of this instance and cluster. */
 static int
+adopted_marks(const struct ask *q, const char *pd, const char *mark, struct err *e)
+{
+	const char *recorded = json_str(q->cluster_tree, "status.id", "");
+	const char *id = json_str(q->live_tree, "status.id", "");
+
+	if (pd[0] != '\0' && recorded[0] != '\0' && strcmp(pd, recorded) != 0)
+		return guard_no(e, G3, "not ours: claim %s holds data of PD cluster %s, not %s",
+			q->a->name, pd, recorded);
+	if (id[0] != '\0' && mark[0] != '\0' && strcmp(id, mark) != 0)
+		return guard_no(e, G3, "not ours: claim %s holds data of %s, not of %s", q->a->name,
+			mark, id);
+	return 0;
+}
+
+static int
 adopts(const struct ask *q, struct err *e)
 {
 	const cJSON *t = q->target_tree;
-	const char *owner = guard_owner(KIND_CLAIM, t), *pd = guard_label(t, LABEL_PD);
-	const char *recorded = json_str(q->cluster_tree, "status.id", "");
-	const char *id = json_str(q->live_tree, "status.id", ""), *mark;
+	const char *owner = guard_owner(KIND_CLAIM, t);
 	enum kind k = q->s->object->kind;
+	char *pd, *mark;
+	int rc;
 
-	mark = guard_label(t, k == KIND_PD ? LABEL_MEMBER : LABEL_STORE);
 	if (k != KIND_PD && k != KIND_TIKV)
 		return guard_no(e, G3, "not ours: only an instance adopts a claim");
 	if (owner[0] != '\0' && instance_alive(q, owner))
@@ -141,24 +155,35 @@ adopts(const struct ask *q, struct err *e)
 		!guard_same(guard_label(t, LABEL_INSTANCE), q->s->object->name) ||
 		!guard_same(guard_component(t), k == KIND_PD ? "pd" : "tikv"))
 		return guard_no(e, G3, "not ours: claim %s is of another instance", q->a->name);
-	if (pd[0] != '\0' && recorded[0] != '\0' && strcmp(pd, recorded) != 0)
-		return guard_no(e, G3, "not ours: claim %s holds data of PD cluster %s, not %s",
-			q->a->name, pd, recorded);
-	if (id[0] != '\0' && mark[0] != '\0' && strcmp(id, mark) != 0)
-		return guard_no(e, G3, "not ours: claim %s holds data of %s, not of %s", q->a->name,
-			mark, id);
-	return 0;
+	pd = guard_mark(q, t, LABEL_PD);
+	mark = guard_mark(q, t, k == KIND_PD ? LABEL_MEMBER : LABEL_STORE);
+	rc = adopted_marks(q, pd, mark, e);
+	free(pd);
+	free(mark);
+	return rc;
 }
 
+/* An action of its own: it names the owner, and changes nothing else. */
 static bool
 is_adoption(const struct ask *q)
 {
-	const cJSON *annotations = q->a->kind == ACTION_APPLY
-					   ? json_path(q->a->object, "metadata.annotations")
-					   : json_get(q->a->tree, "annotations");
+	const cJSON *annotations = json_get(q->a->tree, "annotations"), *m;
 	const char *owner = json_text(json_get(annotations, OWNER_UID));
 
-	return q->a->of == KIND_CLAIM && owner != NULL && guard_same(owner, q->s->object->uid);
+	if (q->a->kind != ACTION_PATCH_META || q->a->of != KIND_CLAIM || owner == NULL ||
+		!guard_same(owner, q->s->object->uid) || cJSON_GetArraySize(annotations) != 1)
+		return false;
+	cJSON_ArrayForEach(m, q->a->tree)
+	{
+		static const char *const own[] = { "action", "kind", "name", "uid", "rv",
+			"annotations", NULL };
+		int i;
+		for (i = 0; own[i] != NULL && strcmp(own[i], m->string) != 0; i++)
+			;
+		if (own[i] == NULL)
+			return false;
+	}
+	return true;
 }
 
 static int
@@ -169,7 +194,7 @@ target_is_ours(const struct ask *q, struct err *e)
 			e, G3, "not ours: %s %s is not in the cache", kind_name(q), q->a->name);
 	if (guard_same(guard_owner(q->a->of, q->target_tree), q->s->object->uid))
 		return 0;
-	if (q->a->kind != ACTION_DELETE && is_adoption(q))
+	if (is_adoption(q))
 		return adopts(q, e);
 	return guard_no(e, G3, "not ours: %s %s is not owned by %s", kind_name(q), q->a->name,
 		q->s->object->name);
@@ -300,14 +325,18 @@ identity_kept(const struct ask *q, struct err *e)
 	cJSON_ArrayForEach(m, json_get(q->a->tree, "remove_labels"))
 	{
 		if (strcmp(m->valuestring, LABEL_RETIRED) == 0 ||
-			strcmp(m->valuestring, LABEL_PD) == 0)
+			strcmp(m->valuestring, LABEL_PD) == 0 ||
+			(q->a->of == KIND_CLAIM && strcmp(m->valuestring, LABEL_STORE) == 0))
 			return guard_no(e, G3, "%s %s: only a person removes the label %s",
 				kind_name(q), q->a->name, m->valuestring);
 	}
 	cJSON_ArrayForEach(m, json_get(q->a->tree, "remove_annotations"))
 	{
-		if (strcmp(m->valuestring, OWNER_UID) == 0)
-			return guard_no(e, G3, "%s %s: a claim always names its owner",
+		if (strcmp(m->valuestring, OWNER_UID) == 0 ||
+			strcmp(m->valuestring, FORMER_STORES) == 0 ||
+			strcmp(m->valuestring, REMOVED_STORES) == 0)
+			return guard_no(e, G3,
+				"%s %s: a claim always names its owner and its stores",
 				kind_name(q), q->a->name);
 	}
 	m = json_get(json_get(q->a->tree, "annotations"), OWNER_UID);
@@ -322,10 +351,28 @@ identity_kept(const struct ask *q, struct err *e)
 	return 0;
 }
 
+/* A store that lost its data comes back under a new id: the old one stays known on the disk. */
+static int
+former_kept(const struct ask *q, struct err *e)
+{
+	const char *was = guard_label(q->target_tree, LABEL_STORE), *is, *former;
+
+	is = json_text(json_get(json_get(q->a->tree, "labels"), LABEL_STORE));
+	if (q->a->of != KIND_CLAIM || is == NULL || was[0] == '\0' || strcmp(is, was) == 0)
+		return 0;
+	former = json_text(json_get(json_get(q->a->tree, "annotations"), FORMER_STORES));
+	if (!guard_in_list(
+		    former != NULL ? former : guard_annotation(q->target_tree, FORMER_STORES), was))
+		return guard_no(e, G3,
+			"claim %s: store %s would be forgotten: it goes to " FORMER_STORES,
+			q->a->name, was);
+	return 0;
+}
+
 static int
 patched_is_ours(const struct ask *q, struct err *e)
 {
-	if (q->a->kind == ACTION_PATCH_META && identity_kept(q, e) != 0)
+	if (q->a->kind == ACTION_PATCH_META && (identity_kept(q, e) != 0 || former_kept(q, e) != 0))
 		return -1;
 	if (is_subject(q))
 		return 0;

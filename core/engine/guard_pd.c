@@ -69,12 +69,66 @@ other_pd_leaving(const struct ask *q, const char *but)
 	return found;
 }
 
+/* Its process has begun, PD has never listed it, and its instance has never been a member. */
+static bool
+joining(const struct ask *q, const struct obj *pod)
+{
+	cJSON *t = obj_tree(pod), *i;
+	const struct obj *instance =
+		guard_get(q, KIND_PD, guard_ns(q), guard_label(t, LABEL_INSTANCE));
+	bool yes = instance != NULL && guard_same(guard_component(t), "pd") &&
+		   guard_same(json_str(t, "status.phase", ""), "Running") &&
+		   pdview_member(q->view, pod->name) == NULL;
+
+	i = yes ? obj_tree(instance) : NULL;
+	yes = yes && json_str(i, "status.id", "")[0] == '\0';
+	json_free(i);
+	json_free(t);
+	return yes;
+}
+
+/* A change of the members that is under way besides that of pod `but`. A joiner counts from the
+ * start of its process on: before that, it changes nothing. */
+static int
+no_other_change(const struct ask *q, const struct majority *m, const char *but, struct err *e)
+{
+	const struct obj **list;
+	char *value = xasprintf("%s/" LABEL_CLUSTER "=%s", guard_ns(q), q->s->cluster);
+	size_t n = guard_list(q, KIND_POD, STORE_LABEL, value, &list);
+	int rc = 0;
+
+	if (m->nameless > 0)
+		rc = guard_no(e, G5, "one change at a time: a member without a name is joining");
+	else if (other_pd_leaving(q, but))
+		rc = guard_no(e, G5, "one change at a time: another PD pod is being restarted");
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		if (strcmp(list[i]->name, but) != 0 && joining(q, list[i]))
+			rc = guard_no(e, G5, "one change at a time: %s is joining", list[i]->name);
+	}
+	free(list);
+	free(value);
+	return rc;
+}
+
+/* The pod of a member: its name; a member that never started has none, but a peer URL. */
+static char *
+member_pod(const cJSON *member)
+{
+	const char *name = json_str(member, "name", "");
+	const char *url = json_str(member, "peer_urls[0]", ""), *host = strstr(url, "//");
+
+	if (name[0] != '\0' || host == NULL)
+		return xstrdup(name);
+	return xstrndup(host + 2, strcspn(host + 2, ".:"));
+}
+
 static int
 member_removal(const struct ask *q, struct err *e)
 {
 	const char *name = json_str(q->a->tree, "name", "");
 	struct majority m = count_members(q, q->a->member_id, NULL);
-	int left = m.members - 1, healthy = m.healthy - m.target_healthy;
+	int left = m.members - 1, healthy = m.healthy - m.target_healthy, rc;
+	char *pod;
 
 	if (m.target == NULL)
 		return guard_no(e, G5, "member %s is not in PD's list", q->a->member_id);
@@ -83,16 +137,17 @@ member_removal(const struct ask *q, struct err *e)
 			json_str(m.target, "name", ""), name);
 	if (guard_same(json_str(q->pd, "leader.id", ""), q->a->member_id))
 		return guard_no(e, G5, "member %s is the leader: it is moved first", name);
-	if (m.nameless > 0)
-		return guard_no(e, G5, "another member is joining");
+	pod = member_pod(m.target);
+	rc = no_other_change(q, &m, pod, e);
+	free(pod);
+	if (rc != 0)
+		return -1;
 	if (left < 1 || healthy < left / 2 + 1)
 		return guard_no(e, G5,
 			"without member %s only %d of %d would be healthy: no majority", name,
 			healthy, left);
 	if (m.target_healthy && healthy < left)
 		return guard_no(e, G5, "another member is not healthy: it is repaired first");
-	if (other_pd_leaving(q, name))
-		return guard_no(e, G5, "another PD pod is being restarted");
 	return 0;
 }
 
@@ -115,10 +170,8 @@ pd_pod_deletion(const struct ask *q, struct err *e)
 	if (m.target == NULL || !m.target_healthy)
 		return 0;
 	healthy = m.healthy - 1;
-	if (m.nameless > 0)
-		return guard_no(e, G5, "pod %s: a member is joining", q->a->name);
-	if (other_pd_leaving(q, q->a->name))
-		return guard_no(e, G5, "pod %s: another PD pod is being restarted", q->a->name);
+	if (no_other_change(q, &m, q->a->name, e) != 0)
+		return -1;
 	if (m.members <= 2 && m.healthy == m.members)
 		return 0;
 	if (healthy < m.members / 2 + 1)
@@ -142,11 +195,11 @@ recorded_cluster(const struct ask *q)
 	value = xasprintf("%s/" LABEL_CLUSTER "=%s", guard_ns(q), q->s->cluster);
 	n = guard_list(q, KIND_CLAIM, STORE_LABEL, value, &list);
 	for (size_t i = 0; i < n && found == NULL; i++) {
-		if (strstr(list[i]->text, LABEL_PD) == NULL)
-			continue;
 		cJSON *t = obj_tree(list[i]);
-		if (guard_label(t, LABEL_PD)[0] != '\0')
-			found = xstrdup(guard_label(t, LABEL_PD));
+		char *id = guard_mark(q, t, LABEL_PD);
+		if (id[0] != '\0')
+			found = xstrdup(id);
+		free(id);
 		json_free(t);
 	}
 	free(list);
@@ -219,6 +272,24 @@ ids_kept(const struct ask *q, struct err *e)
 		json_text(id) != NULL ? json_text(id) : "", a->name, e);
 }
 
+/* A new member joins only beside healthy ones, and alone. Without a PD that answers nothing joins:
+ * then old members come back over their disks. */
+static int
+joiner(const struct ask *q, struct err *e)
+{
+	struct majority m = count_members(q, NULL, NULL);
+	const char *dash = strrchr(q->a->name, '-');
+	char *pod;
+	int rc;
+
+	if (guard_pd_unknown(q) != NULL || dash == NULL)
+		return 0;
+	pod = xasprintf("%.*s-pd%s", (int)(dash - q->a->name), q->a->name, dash);
+	rc = pdview_member(q->view, pod) != NULL ? 0 : no_other_change(q, &m, pod, e);
+	free(pod);
+	return rc;
+}
+
 int
 guard_g5(const struct ask *q, struct err *e)
 {
@@ -232,6 +303,8 @@ guard_g5(const struct ask *q, struct err *e)
 	if (guard_is(q, ACTION_DELETE, KIND_POD) &&
 		guard_same(guard_component(q->target_tree), "pd"))
 		return pd_pod_deletion(q, e);
+	if (guard_is(q, ACTION_APPLY, KIND_PD) && a->creates && joiner(q, e) != 0)
+		return -1;
 	if (a->kind == ACTION_PATCH_META)
 		list = json_str(
 			json_get(a->tree, "annotations"), "core\\.tikv\\.org/initial-cluster", "");

@@ -24,7 +24,10 @@
 #define OWNER_UID OWN "owner-uid"           /* claims: uid of their instance */
 #define REMOVED_STORES OWN "removed-stores" /* claims: ids proven removed, with commas */
 #define INITIAL_CLUSTER OWN "initial-cluster"
-#define DESTROYED OWN "destroyed" /* TiKV: store id that a person gave up */
+#define DESTROYED OWN "destroyed"         /* TiKV: store id that a person gave up */
+#define OPERATOR_ID OWN "operator"        /* Cluster: which installation looks after it */
+#define BEHAVIOUR OWN "behaviour"         /* Cluster: the newest that has done so */
+#define FORMER_STORES OWN "former-stores" /* claims: ids seen before the one on the label */
 #define FINALIZER OWN "finalizer"
 
 /* PD facts older than this are unknown. */
@@ -54,10 +57,14 @@ size_t guard_list(const struct ask *q, enum kind k, enum store_index index, cons
 	const struct obj ***out);
 bool guard_same(const char *a, const char *b); /* equal, and not empty */
 bool guard_ready(const cJSON *pod);
+bool guard_in_list(const char *list, const char *id);               /* "1,2,3" */
 const char *guard_label(const cJSON *object, const char *key);      /* "" when absent */
 const char *guard_annotation(const cJSON *object, const char *key); /* "" when absent */
 /* uid of who an object belongs to: its controller, for claims the annotation. "" when nobody. */
 const char *guard_owner(enum kind k, const cJSON *object);
+/* A mark of identity of a claim: its own label, else its volume's. "" when there is none,
+ * malloc'ed. */
+char *guard_mark(const struct ask *q, const cJSON *claim, const char *label);
 const char *guard_ns(const struct ask *q);
 bool guard_is(const struct ask *q, enum action_kind a, enum kind of);
 /* The Cluster is being deleted, or its computing is suspended: nothing need stay up. */

@@ -100,7 +100,7 @@ store_stop(const struct ask *q, const cJSON *store, struct err *e)
 	const char *id = json_str(store, "id", "?");
 	struct map *missing = missing_stores(q, id), *domains = map_new(NULL);
 	int64_t allowed = json_int(q->cluster_tree, "spec.disruption.maxUnavailableStores", 1);
-	int64_t voters = json_int(q->pd, "replication.max_replicas", 0);
+	int64_t voters = json_int(q->pd, "replication.voters", 0);
 	int64_t most = (voters - 1) / 2 > 1 ? (voters - 1) / 2 : 1;
 	int count = (int)map_count(missing) + 1, rc = 0;
 
@@ -108,7 +108,7 @@ store_stop(const struct ask *q, const cJSON *store, struct err *e)
 	for (struct map_iter it = { 0 }; map_next(missing, &it);)
 		map_put(domains, domain_of(q, it.value), it.value);
 	if (voters <= 0)
-		rc = guard_no(e, G6, "PD's max-replicas is not known");
+		rc = guard_no(e, G6, "how many voters regions have is not known");
 	else if (count > allowed)
 		rc = guard_no(e, G6, "%d stores would not serve, maxUnavailableStores is %lld",
 			count, (long long)allowed);
@@ -177,7 +177,7 @@ expected_state(const struct ask *q, const cJSON *store, struct err *e)
 static int
 store_offline(const struct ask *q, const cJSON *store, struct err *e)
 {
-	int64_t voters = json_int(q->pd, "replication.max_replicas", 0);
+	int64_t peers = json_int(q->pd, "replication.peers", 0);
 	int64_t leaving_max = json_int(q->cluster_tree, "spec.disruption.maxLeavingStores", 0);
 	int up = 0, leaving = 1;
 	const cJSON *s;
@@ -197,15 +197,30 @@ store_offline(const struct ask *q, const cJSON *store, struct err *e)
 		up += strcmp(state, "Up") == 0;
 		leaving += strcmp(state, "Offline") == 0;
 	}
-	if (voters <= 0)
-		return guard_no(e, G6, "PD's max-replicas is not known");
-	if (up < voters)
+	if (peers <= 0)
+		return guard_no(e, G6, "how many stores regions need is not known");
+	if (up < peers)
 		return guard_no(e, G6, "without store %s %d stores would be Up, regions need %lld",
-			q->a->store_id, up, (long long)voters);
+			q->a->store_id, up, (long long)peers);
 	if (leaving_max > 0 && leaving > leaving_max)
 		return guard_no(e, G6, "%d stores would be leaving, maxLeavingStores is %lld",
 			leaving, (long long)leaving_max);
 	return 0;
+}
+
+/* Leaders need somewhere to go: PD takes an eviction from all stores at once, and moves none. */
+static int
+eviction(const struct ask *q, const cJSON *store, struct err *e)
+{
+	const cJSON *s;
+
+	cJSON_ArrayForEach(s, json_get(q->pd, "stores"))
+	{
+		if (s != store && strcmp(json_str(s, "state", ""), "Up") == 0 &&
+			!json_bool(s, "evicting", false))
+			return 0;
+	}
+	return guard_no(e, G6, "store %s: no other store could take its leaders", q->a->store_id);
 }
 
 int
@@ -230,5 +245,7 @@ guard_g6(const struct ask *q, struct err *e)
 			store == NULL ? "not in PD's list" : "Tombstone");
 	if (a->kind == ACTION_PD_OFFLINE)
 		return store_offline(q, store, e);
+	if (a->kind == ACTION_PD_EVICT_LEADERS)
+		return eviction(q, store, e);
 	return a->kind == ACTION_PD_ONLINE ? expected_state(q, store, e) : 0;
 }

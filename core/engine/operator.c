@@ -121,6 +121,7 @@ operator_synced_now(struct tikv_operator *o)
 		return;
 	script_settle(o->script);
 	o->synced = true;
+	pds_recall(o);
 	loop_cancel(o->conf.loop, o->sync_timer);
 	o->sync_timer = NULL;
 	log_write(o->conf.log, LOG_INFO, "all kinds were read", NULL);
@@ -153,6 +154,23 @@ on_sync_timer(void *arg)
 	free(text);
 }
 
+static void
+on_breaker(void *arg, const char *ns, const char *cluster)
+{
+	static const char *const changed[] = { "history" };
+	struct tikv_operator *o = arg;
+
+	log_write(o->conf.log, LOG_ERROR, "the breaker is open", "namespace", ns, "cluster",
+		cluster, "why", guard_breaker(o->guard, ns, cluster), NULL);
+	ctl_pd_event(o->ctl, ns, cluster, changed, 1);
+}
+
+static const char *
+breaker(void *arg, const char *ns, const char *cluster)
+{
+	return guard_breaker(((const struct tikv_operator *)arg)->guard, ns, cluster);
+}
+
 static cJSON *
 facts(void *arg)
 {
@@ -160,6 +178,8 @@ facts(void *arg)
 	cJSON *f = json_object();
 
 	json_put_str(f, "version", VERSION);
+	json_put_str(f, "id", o->id);
+	json_put_int(f, "behaviour", GUARD_BEHAVIOUR);
 	json_put_bool(f, "namespaced", o->conf.watch_ns && *o->conf.watch_ns);
 	json_put_str(f, "namespace", o->conf.ns);
 	json_put_str(f, "prestop_image", o->conf.prestop_image);
@@ -294,6 +314,7 @@ new_engine(struct tikv_operator *o)
 		.trouble = feed_trouble,
 		.pdview = pds_view,
 		.operator_facts = facts,
+		.breaker = breaker,
 		.clock = c->loop->clock });
 	o->guard = guard_new(&(struct guard_facts){ .arg = o,
 		.store = feed_want,
@@ -301,6 +322,8 @@ new_engine(struct tikv_operator *o)
 		.lease_valid_ms = lease_ms,
 		.synced = all_synced,
 		.read_only = c->read_only,
+		.operator_id = o->id,
+		.on_breaker = on_breaker,
 		.clock = c->loop->clock,
 		.metrics = c->metrics });
 	o->exec = exec_new(&(struct exec_conf){ .loop = c->loop,
@@ -357,6 +380,7 @@ operator_new(const struct operator_conf *c, struct err *e)
 
 	o->conf = *c;
 	own_texts(o);
+	o->id = o->conf.no_lease ? xstrdup("") : xasprintf("%s/%s", o->conf.ns, o->conf.lease_name);
 	rng_seed(&o->rng, c->seed);
 	pds_new(o);
 	sources_new(o);
@@ -401,6 +425,7 @@ operator_free(struct tikv_operator *o)
 	events_free(o->events);
 	api_free(o->api);
 	free(o->url);
+	free(o->id);
 	free_texts(o);
 	free(o);
 }

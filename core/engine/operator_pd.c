@@ -265,6 +265,110 @@ pdfeed_update(struct pdfeed *f, const cJSON *tree)
 		f->timer = loop_after(f->o->conf.loop, 0, on_tls_timer, f);
 }
 
+/* ---- history ---- */
+
+static bool
+confirms(const cJSON *cluster, const char *what)
+{
+	const char *word = json_text(
+		json_get(json_path(cluster, "metadata.annotations"), "core.tikv.org/confirm"));
+
+	return word && strcmp(word, what) == 0;
+}
+
+static bool
+leaves(const cJSON *tikv)
+{
+	const char *state = json_str(tikv, "status.storeState", "");
+
+	/* What leaves may be buried, and its record purged, while nobody looked. */
+	return strcmp(state, "Offline") == 0 || strcmp(state, "Tombstone") == 0 ||
+	       json_bool(tikv, "spec.offline", false) ||
+	       json_path(tikv, "metadata.deletionTimestamp") != NULL;
+}
+
+static void
+recall_living(const struct pdfeed *f, const char *id, const char *value, cJSON *out)
+{
+	struct store *s = feed_peek(f->o, KIND_TIKV);
+	const struct obj **list = NULL;
+	size_t n = s ? store_list(s, STORE_CLUSTER, value, &list) : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		cJSON *t = obj_tree(list[i]);
+		const char *store = json_str(t, "status.id", "");
+
+		if (*store && strcmp(json_str(t, "status.clusterID", ""), id) == 0 && !leaves(t))
+			json_put_bool(out, store, true);
+		json_free(t);
+	}
+	free(list);
+}
+
+static void
+recall_removed(const struct pdfeed *f, const char *id, const char *value, cJSON *out)
+{
+	struct store *s = feed_peek(f->o, KIND_CLAIM);
+	const struct obj **list = NULL;
+	size_t n = s ? store_list(s, STORE_LABEL, value, &list) : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		cJSON *t = obj_tree(list[i]);
+		const char *at = json_text(json_get(
+			json_path(t, "metadata.annotations"), "core.tikv.org/removed-stores"));
+		const char *pd = json_text(
+			json_get(json_path(t, "metadata.labels"), "core.tikv.org/cluster-id"));
+
+		for (; at && pd && strcmp(pd, id) == 0 && *at; at += *at == ',') {
+			size_t len = strcspn(at, ",");
+			char *store = xstrndup(at, len);
+
+			if (len > 0)
+				json_put_bool(out, store, false);
+			free(store);
+			at += len;
+		}
+		json_free(t);
+	}
+	free(list);
+}
+
+/* PD may have been restored from a backup while this process did not run: what objects and disks
+ * say of stores is what it must agree with (G8). */
+static void
+recall(struct pdfeed *f)
+{
+	struct store *s = feed_peek(f->o, KIND_CLUSTER);
+	const struct obj *cluster = s ? store_get(s, f->ns, f->name) : NULL;
+	cJSON *tree = cluster ? obj_tree(cluster) : NULL, *out;
+	const char *id = json_str(tree, "status.id", "");
+	char *value = xasprintf("%s/%s", f->ns, f->name);
+	char *label = xasprintf("%s/core.tikv.org/cluster=%s", f->ns, f->name);
+
+	if (*id && !confirms(tree, "history")) {
+		out = json_object();
+		recall_living(f, id, value, out);
+		recall_removed(f, id, label, out);
+		pdview_recall(f->view, out);
+	}
+	free(value);
+	free(label);
+	json_free(tree);
+}
+
+/* A person's word counts once: the Cluster's controller takes the annotation away (G8, G9). */
+static void
+confirmations(struct pdfeed *f, const struct obj *old, const cJSON *now)
+{
+	cJSON *was = old && strcmp(old->uid, f->uid) == 0 ? obj_tree(old) : NULL;
+
+	if (confirms(now, "history") && !confirms(was, "history"))
+		pdview_confirm(f->view);
+	if (confirms(now, "breaker") && !confirms(was, "breaker"))
+		guard_reset(f->o->guard, f->ns, f->name);
+	json_free(was);
+}
+
 /* A plan that speaks to this PD may still be under way: it is freed when none is. */
 static void
 retire(struct tikv_operator *o, const char *key)
@@ -305,10 +409,20 @@ pds_cluster(struct tikv_operator *o, const struct obj *old, const struct obj *no
 	if (!f) {
 		f = pdfeed_new(o, now);
 		map_put(o->pds, now->key, f);
+		if (o->synced)
+			recall(f);
 	}
 	tree = obj_tree(now);
 	pdfeed_update(f, tree);
+	confirmations(f, old, tree);
 	json_free(tree);
+}
+
+void
+pds_recall(struct tikv_operator *o)
+{
+	for (struct map_iter it = { 0 }; map_next(o->pds, &it);)
+		recall(it.value);
 }
 
 void

@@ -45,6 +45,7 @@ struct tikv_operator {
 	struct timer *sync_timer;
 	int64_t sync_until;
 	bool started, synced, stopping;
+	char *id;  /* "namespace/lease", "" without a lease */
 	char *url; /* of the last instance_url() */
 	char why[256];
 	void (*stopped)(void *arg);
@@ -67,6 +68,7 @@ void operator_event(void *arg, const struct obj *old, const struct obj *now);
 
 /* ---- PD ---- */
 void pds_cluster(struct tikv_operator *o, const struct obj *old, const struct obj *now);
+void pds_recall(struct tikv_operator *o); /* all kinds were read: PD is held to what is recorded */
 void pds_free(struct tikv_operator *o);
 void pds_new(struct tikv_operator *o);
 struct pdview *pds_view(void *arg, const char *ns, const char *cluster);

@@ -188,6 +188,18 @@ put_objects(struct building *b, const struct world_need *n)
 		json_put(b->out, n->as, row_of(o, n->projection));
 }
 
+static void
+put_pd(struct building *b, const struct world_need *n)
+{
+	const struct world_sources *from = &b->w->from;
+	struct pdview *v = from->pdview ? from->pdview(from->arg, b->ns, n->cluster) : NULL;
+	const char *open = from->breaker ? from->breaker(from->arg, b->ns, n->cluster) : "";
+	cJSON *pd = world_pd_member(n, v);
+
+	json_put_str(pd, "breaker", *open ? open : NULL);
+	json_put(b->out, n->as, pd);
+}
+
 static int
 put_need(struct building *b, const cJSON *item, struct err *e)
 {
@@ -202,10 +214,7 @@ put_need(struct building *b, const cJSON *item, struct err *e)
 	}
 	want_need(&b->wanted, &n, b->ns);
 	if (n.form == NEED_PD)
-		json_put(b->out, n.as,
-			world_pd_member(&n, b->w->from.pdview ? b->w->from.pdview(b->w->from.arg,
-									b->ns, n.cluster)
-							      : NULL));
+		put_pd(b, &n);
 	else
 		put_objects(b, &n);
 	world_need_fini(&n);

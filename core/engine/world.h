@@ -19,11 +19,11 @@
  * {as=reason} for what can not be known: a kind that is not watched (namespaced mode, 403) or not
  * synced. Unknown is never an empty list.
  *
- * The PD member is {known, reason, age, settled, history (why, only when it changed), cluster_id,
- * version, leader, members, counts, replication, schedulers, evicting, regions, bootstrapped,
- * halted, stores (for stores="all"), store (by id; without an id by address), member (by name)}.
- * When it is not known, or older than `fresh` (30 s), only known=false, reason, age and history are
- * there.
+ * The PD member is {known, reason, age, settled, history (why, only when it changed), breaker (why
+ * it is open, G9), cluster_id, version, leader, members, counts, replication, schedulers, evicting,
+ * regions, bootstrapped, halted, stores (for stores="all"), store (by id; without an id by
+ * address), member (by name)}. When it is not known, or older than `fresh` (30 s), only
+ * known=false, reason, age, history and breaker are there.
  *
  * The needs of a key are remembered: a later event wakes the key only if it changes a row that the
  * key asked for (world_interested). For PD, `wake` lists topics as pdview reports them ("leader",
@@ -45,6 +45,8 @@ struct world_sources {
 	const char *(*trouble)(void *arg, enum kind k); /* why it is not synced; "" fine */
 	struct pdview *(*pdview)(void *arg, const char *ns, const char *cluster); /* NULL: none */
 	cJSON *(*operator_facts)(void *arg); /* the caller frees */
+	/* Why the guard's breaker of a cluster is open, "" when closed; may be NULL. */
+	const char *(*breaker)(void *arg, const char *ns, const char *cluster);
 	const struct clock *clock;
 };
 

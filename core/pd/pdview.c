@@ -27,6 +27,7 @@ static const struct part_row {
 	[PART_SCHEDULERS] = { "/pd/api/v1/schedulers", 60000, 0 },
 	[PART_EVICTING] = { "/pd/api/v1/scheduler-config/evict-leader-scheduler/list", 60000, 0 },
 	[PART_CONFIG] = { "/pd/api/v1/config", 300000, 10000 },
+	[PART_RULES] = { "/pd/api/v1/config/rules", 300000, 30000 },
 	[PART_COUNT_ALL] = { "/pd/api/v1/regions/count", 300000, 30000 },
 	[PART_COUNT_DOWN] = { "/pd/api/v1/regions/check/down-peer", 300000, 5000 },
 	[PART_COUNT_PENDING] = { "/pd/api/v1/regions/check/pending-peer", 300000, 5000 },
@@ -96,6 +97,7 @@ pdview_free(struct pdview *v)
 	json_free(v->snapshot);
 	json_free(v->health);
 	json_free(v->counts);
+	json_free(v->recorded);
 	map_free(v->busy);
 	map_free(v->by_id);
 	map_free(v->by_address);
@@ -220,6 +222,10 @@ keep_parts(struct pdview *v, struct round *r)
 		set_text(&v->version, r->version);
 	if (r->revision >= 0)
 		v->revision = r->revision;
+	if (r->voters >= 0) {
+		v->voters = r->voters;
+		v->peers = r->peers;
+	}
 }
 
 /* Is it still the leader that we have been watching? */
@@ -243,7 +249,7 @@ follow_leader(struct pdview *v, const struct round *r)
 		v->leader_since = r->began;
 	if (changed && v->snapshot != NULL) { /* the old leader may have told the rest */
 		v->asked[PART_SCHEDULERS] = v->asked[PART_EVICTING] = -1;
-		v->asked[PART_CONFIG] = v->asked[PART_VERSION] = -1;
+		v->asked[PART_CONFIG] = v->asked[PART_RULES] = v->asked[PART_VERSION] = -1;
 	}
 	return changed;
 }
@@ -257,6 +263,8 @@ commit(struct pdview *v)
 	bool was_known = v->trouble[0] == '\0';
 
 	keep_parts(v, r);
+	json_free(v->recorded);
+	v->recorded = NULL;
 	if (follow_leader(v, r) && old != NULL)
 		v->again = true; /* what the new leader says about the rest */
 	v->snapshot = pdview_build(v, r);
@@ -321,7 +329,7 @@ wanted(struct pdview *v, enum part p)
 		       (v->next.etcd_asked && (v->next.term < 0 || v->next.term != v->term));
 	if (p >= PART_COUNT_ALL && p <= PART_COUNT_MISS)
 		return v->next.bootstrapped && due(v, p);
-	if (p == PART_SCHEDULERS || p == PART_EVICTING)
+	if (p == PART_SCHEDULERS || p == PART_EVICTING || p == PART_RULES)
 		return v->next.bootstrapped &&
 		       (due(v, p) || !json_bool(v->snapshot, "bootstrapped", false));
 	return due(v, p);
@@ -337,6 +345,8 @@ means_absent(enum part p, const struct err *e)
 		return pd_not_bootstrapped(e);
 	case PART_EVICTING:
 		return pd_not_bootstrapped(e) || e->code == ERR_NOT_FOUND;
+	case PART_RULES: /* 412: placement rules are switched off */
+		return pd_not_bootstrapped(e) || e->code == ERR_NOT_FOUND || e->status == 412;
 	case PART_COUNT_ALL:
 	case PART_COUNT_DOWN:
 	case PART_COUNT_PENDING:
@@ -369,6 +379,8 @@ take_part(struct pdview *v, enum part p, const cJSON *body, int64_t date_ms, str
 		return pdview_read_evicting(r, body, e);
 	case PART_CONFIG:
 		return pdview_read_config(r, body, e);
+	case PART_RULES:
+		return pdview_read_rules(r, body, e);
 	case PART_COUNT_ALL:
 	case PART_COUNT_DOWN:
 	case PART_COUNT_PENDING:
@@ -411,6 +423,9 @@ absent_part(struct pdview *v, enum part p)
 		break;
 	case PART_EVICTING:
 		pdview_read_evicting(r, NULL, NULL);
+		break;
+	case PART_RULES:
+		r->voters = r->peers = 0;
 		break;
 	case PART_ETCD:
 		r->etcd_asked = v->no_etcd = true;
@@ -522,6 +537,7 @@ next_part(struct pdview *v)
 	case PART_SCHEDULERS:
 	case PART_EVICTING:
 	case PART_CONFIG:
+	case PART_RULES:
 	case PART_COUNT_ALL:
 	case PART_VERSION:
 	case PART_HEALTH:
@@ -675,10 +691,19 @@ pdview_expect_cluster(struct pdview *v, const char *cluster_id)
 }
 
 void
+pdview_recall(struct pdview *v, cJSON *own_recorded)
+{
+	json_free(v->recorded);
+	v->recorded = own_recorded;
+}
+
+void
 pdview_confirm(struct pdview *v)
 {
 	free(v->history);
 	v->history = NULL;
+	json_free(v->recorded);
+	v->recorded = NULL;
 	v->revision = v->lower_since = -1;
 	json_free(v->snapshot);
 	v->snapshot = NULL;

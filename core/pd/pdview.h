@@ -20,7 +20,8 @@
  *     heartbeat_age,uptime,started_at (seconds since 1970),version,labels{},evicting,busy,
  *     destroyed},
  *   counts {Up,Disconnected,Down,Offline,Tombstone},
- *   replication {max_replicas,location_labels[],isolation_level}, schedulers[], evicting[],
+ *   replication {max_replicas,location_labels[],isolation_level,voters (fewest that any key range
+ *     has by the placement rules),peers (most that any wants)}, schedulers[], evicting[],
  *   regions {total,down_peer,pending_peer,miss_peer} (absent: unknown), halted (bool).
  */
 #include "base/rng.h"
@@ -63,6 +64,9 @@ bool pdview_settled(const struct pdview *v);
 bool pdview_history_changed(const struct pdview *v, const char **why);
 /* The recorded cluster id (Cluster.status.id): another one is history changed. */
 void pdview_expect_cluster(struct pdview *v, const char *cluster_id);
+/* What was recorded of stores before this process asked PD, { id: true (lives) | false (was
+ * removed) }: a first list that says otherwise is history changed. Takes the tree. */
+void pdview_recall(struct pdview *v, cJSON *own_recorded);
 /* A person confirmed that what PD says now counts: history_changed ends. */
 void pdview_confirm(struct pdview *v);
 /* TiKV's pd-heartbeat-tick-interval where it is not the default of one minute. */

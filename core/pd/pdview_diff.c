@@ -73,6 +73,37 @@ stores_broken(struct pdview *v, const struct round *r)
 	return false;
 }
 
+static bool
+recording_broken(struct pdview *v, const cJSON *was, const cJSON *is)
+{
+	const char *state = is != NULL ? json_str(is, "state", "") : "";
+
+	if (cJSON_IsTrue(was) && is == NULL)
+		return broken(v, "store %s is recorded and is not in the list", was->string);
+	if (cJSON_IsFalse(was) && is != NULL && strcmp(state, "Tombstone") != 0)
+		return broken(
+			v, "store %s is recorded as removed and is %s now", was->string, state);
+	return false;
+}
+
+/* What was recorded of this cluster's stores before this process asked PD. */
+static bool
+recorded_broken(struct pdview *v, const struct round *r)
+{
+	struct map *stores;
+	const cJSON *it;
+	bool yes = false;
+
+	if (v->recorded == NULL)
+		return false;
+	stores = map_new(NULL);
+	cJSON_ArrayForEach(it, r->stores) map_put(stores, json_str(it, "id", ""), (void *)it);
+	for (it = v->recorded->child; it != NULL && !yes; it = it->next)
+		yes = recording_broken(v, it, map_get(stores, it->string));
+	map_free(stores);
+	return yes;
+}
+
 bool
 pdview_history_broken(struct pdview *v, const struct round *r)
 {
@@ -82,7 +113,7 @@ pdview_history_broken(struct pdview *v, const struct round *r)
 		return broken(v, "PD says cluster id %s, recorded is %s", r->cluster_id, v->expect);
 	if (was[0] != '\0' && strcmp(was, r->cluster_id) != 0)
 		return broken(v, "PD's cluster id was %s and is %s", was, r->cluster_id);
-	return stores_broken(v, r);
+	return stores_broken(v, r) || recorded_broken(v, r);
 }
 
 /* ---- building ---- */
@@ -149,6 +180,18 @@ build_counts(const cJSON *stores)
 	return out;
 }
 
+/* What regions need is known from placement rules; without any it is max-replicas. */
+static void
+put_placement(cJSON *replication, int64_t voters, int64_t peers)
+{
+	int64_t all = json_int(replication, "max_replicas", 0);
+
+	if (replication == NULL)
+		return;
+	json_put_int(replication, "voters", voters > 0 ? voters : all);
+	json_put_int(replication, "peers", peers > 0 ? peers : all);
+}
+
 cJSON *
 pdview_build(struct pdview *v, struct round *r)
 {
@@ -174,6 +217,7 @@ pdview_build(struct pdview *v, struct round *r)
 	json_put(out, "counts", build_counts(r->stores));
 	json_put(out, "stores", r->stores);
 	r->stores = NULL;
+	put_placement(replication, v->voters, v->peers);
 	if (replication != NULL)
 		json_put(out, "replication", replication);
 	schedulers = kept(v, "schedulers", &r->schedulers);

@@ -17,6 +17,7 @@ enum part {
 	PART_SCHEDULERS,
 	PART_EVICTING,
 	PART_CONFIG,
+	PART_RULES, /* placement */
 	PART_COUNT_ALL,
 	PART_COUNT_DOWN,
 	PART_COUNT_PENDING,
@@ -47,6 +48,7 @@ struct round {
 	cJSON *counts; /* {total, ...} */
 	char *version, *cluster_id;
 	int64_t revision, term, start; /* -1: not asked or not told */
+	int64_t voters, peers;         /* of placement rules, -1: not asked, 0: there are none */
 	bool bootstrapped, halted, etcd_asked;
 	int64_t began;
 };
@@ -76,6 +78,7 @@ struct pdview {
 	cJSON *health, *counts;
 	char *version;
 	int64_t revision, term, start;
+	int64_t voters, peers;
 	int64_t leader_since; /* monotonic */
 	int64_t identity_at;  /* when term or start were last confirmed */
 	int64_t lower_since;  /* the revision has been lower since then, -1: it is not */
@@ -84,6 +87,7 @@ struct pdview {
 
 	char *history;    /* why PD's history changed, NULL: it did not */
 	char *expect;     /* recorded cluster id, "" when none */
+	cJSON *recorded;  /* id -> bool: what was recorded of stores elsewhere, NULL: judged */
 	struct map *told; /* id -> struct told */
 };
 
@@ -102,6 +106,7 @@ int pdview_read_health(struct round *r, const cJSON *body, struct err *e);
 int pdview_read_schedulers(struct round *r, const cJSON *body, struct err *e);
 int pdview_read_evicting(struct round *r, const cJSON *body, struct err *e);
 int pdview_read_config(struct round *r, const cJSON *body, struct err *e);
+int pdview_read_rules(struct round *r, const cJSON *body, struct err *e);
 int pdview_read_etcd(struct round *r, const cJSON *body, struct err *e);
 int pdview_read_count(struct round *r, enum part part, const cJSON *body, struct err *e);
 void round_fini(struct round *r);

@@ -356,6 +356,39 @@ pdview_read_config(struct round *r, const cJSON *body, struct err *e)
 	return 0;
 }
 
+/* Rules of one key range add up. A learner is a peer, but no voter. */
+int
+pdview_read_rules(struct round *r, const cJSON *body, struct err *e)
+{
+	const cJSON *rule, *other;
+
+	r->voters = r->peers = 0;
+	if (!cJSON_IsArray(body))
+		return bad(e, "/config/rules", "body", "is no list");
+	cJSON_ArrayForEach(rule, body)
+	{
+		const char *from = json_str(rule, "start_key", ""),
+			   *to = json_str(rule, "end_key", "");
+		int64_t voters = 0, peers = 0;
+		cJSON_ArrayForEach(other, body)
+		{
+			int64_t count = json_int(other, "count", -1);
+			if (count < 0)
+				return bad(e, "/config/rules", "count", "is no number");
+			if (strcmp(from, json_str(other, "start_key", "")) != 0 ||
+				strcmp(to, json_str(other, "end_key", "")) != 0)
+				continue;
+			peers += count;
+			voters += strcmp(json_str(other, "role", ""), "learner") != 0 ? count : 0;
+		}
+		if (voters > 0 && (r->voters == 0 || voters < r->voters))
+			r->voters = voters;
+		if (peers > r->peers)
+			r->peers = peers;
+	}
+	return 0;
+}
+
 int
 pdview_read_etcd(struct round *r, const cJSON *body, struct err *e)
 {
@@ -405,5 +438,5 @@ round_fini(struct round *r)
 	json_free(r->counts);
 	free(r->version);
 	free(r->cluster_id);
-	*r = (struct round){ .revision = -1, .term = -1, .start = -1 };
+	*r = (struct round){ .revision = -1, .term = -1, .start = -1, .voters = -1, .peers = -1 };
 }

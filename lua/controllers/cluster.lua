@@ -7,7 +7,7 @@ local report = require "lib.report_cluster"
 local C = {
   name = "cluster", api = 1, kind = "Cluster", owns = { "PodDisruptionBudget" },
   essential = { "pdgroups", "tikvgroups" },
-  steps = { "delete", "paused", "finalizer", "features", "budgets", "suspended", "settle" },
+  steps = { "owner", "confirmed", "delete", "paused", "finalizer", "features", "budgets", "suspended", "settle" },
 }
 
 local GROUP = {
@@ -31,6 +31,30 @@ function C.needs(object)
   out[#out + 1] = { as = "tikvgroups", kind = "TiKVGroup", cluster = name, fields = GROUP }
   out[#out + 1] = { as = "pd", pd = name, stores = "none", fresh = 30 }
   return out
+end
+
+-- Which installation looks after it, and how new: another or older one only reads (G1).
+function C.owner(w, p)
+  local id, behaviour = w.operator and w.operator.id or "", w.operator and w.operator.behaviour or 0
+  if id == "" then return end
+  local has = w.object.metadata.annotations or {}
+  local newer = (tonumber(has[kube.annotation.behaviour]) or 0) < behaviour
+  if has[kube.annotation.operator] and not newer then return end
+  p:patch_meta(kube.ref("Cluster", w.object), { annotations = {
+    [kube.annotation.operator] = has[kube.annotation.operator] or id,
+    [kube.annotation.behaviour] = newer and tostring(behaviour) or nil } })
+end
+
+-- A person's word was heard when it came; it counts once.
+function C.confirmed(w, p)
+  local word = (w.object.metadata.annotations or {})[kube.annotation.confirm]
+  if not word then return end
+  p:patch_meta(kube.ref("Cluster", w.object), { remove_annotations = { kube.annotation.confirm } })
+  if word == "history" or word == "breaker" then
+    p:event("Warning", "Confirmed", "a person confirmed: %s", word)
+  else
+    p:event("Warning", "InvalidConfirmation", "%s says %s: it is history or breaker", kube.annotation.confirm, word)
+  end
 end
 
 -- Also of a paused Cluster, and with PD dead.
@@ -69,6 +93,7 @@ end
 function C.settle(w, p)
   local history = report.history(w)
   if history then return p:wait("PDHistoryChanged", "%s", history) end
+  if w.pd and w.pd.breaker then return p:wait("BreakerOpen", "%s", w.pd.breaker) end
   if not w.pdgroups[1] or not w.tikvgroups[1] then
     return p:wait("WaitingForGroups", "%d PD groups, %d TiKV groups", #w.pdgroups, #w.tikvgroups)
   end

@@ -25,6 +25,7 @@ M.annotation = {
   removed_stores = OWN .. "removed-stores", evicting = OWN .. "evicting",
   operation = OWN .. "operation", spent = OWN .. "spent",
   replace = OWN .. "replace", spare_for = OWN .. "spare-for", destroyed = OWN .. "destroyed", hold = OWN .. "hold",
+  operator = OWN .. "operator", behaviour = OWN .. "behaviour", confirm = OWN .. "confirm",
 }
 
 local versions = {

@@ -83,8 +83,8 @@ end
 ---@return string? message
 function M.refused(w, i, found)
   local pd, gone = w.others, ahead(w, i)
-  local copies = tonumber(pd.replication and pd.replication.max_replicas) or 0
-  if copies <= 0 then return "OfflineRefused", "PD's max-replicas is not known" end
+  local copies = tonumber(pd.replication and (pd.replication.peers or pd.replication.max_replicas)) or 0
+  if copies <= 0 then return "OfflineRefused", "how many stores regions need is not known" end
   local level = pd.replication.isolation_level or ""
   local up, leaving, space, domains, different = 0, 0, 0, {}, 0
   for _, s in ipairs(pd.stores or {}) do
@@ -165,7 +165,8 @@ end
 
 local function draining(w, found)
   local pd = w.pd
-  local copies, up = tonumber(pd.replication and pd.replication.max_replicas) or 0, pd.counts and pd.counts.Up or 0
+  local copies = tonumber(pd.replication and (pd.replication.peers or pd.replication.max_replicas)) or 0
+  local up = pd.counts and pd.counts.Up or 0
   if pd.halted then return { reason = "DrainStuck", message = drain(w, found) .. "; scheduling is halted in PD" } end
   if up < copies then
     return { reason = "DrainStuck",

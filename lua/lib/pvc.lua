@@ -133,8 +133,10 @@ function M.sync(w, p, i, ids)
       if owner ~= i.object.metadata.uid then
         local reason, why = M.foreign(w, i, claim)
         if reason then return p:wait(reason, "claim %s: %s", claim.name, why) end
-      end
-      if not resize(p, i, volume, claim) then
+        -- taking a disk over is an action of its own; the rest follows when it is ours
+        p:patch_meta(kube.ref("PersistentVolumeClaim", claim),
+          { annotations = { [kube.annotation.owner_uid] = i.object.metadata.uid } })
+      elseif not resize(p, i, volume, claim) then
         local want = M.build(i, volume, ids)
         local labels = kube.missing(claim.labels, want.metadata.labels)
         local annotations = kube.missing(claim.annotations, want.metadata.annotations)

@@ -2,7 +2,7 @@
 -- A step may only use codes listed here (a spec reads the sources); people and alerts rely on them.
 local M = {}
 
----@type table<string, {text: string, hint: string}>
+---@type table<string, {text: string, hint: string, timed: boolean?}> timed: `since` of it is counted on
 M.all = {
   -- any kind
   Paused = { text = "The Cluster is paused: nothing is changed.", hint = "set spec.paused to false on the Cluster" },
@@ -32,10 +32,14 @@ M.all = {
   DeletingTiKV = { text = "TiKV groups go first.", hint = "it ends by itself" },
   DeletingPD = { text = "TiKV is gone; PD goes now.", hint = "it ends by itself" },
   PDHistoryChanged = { text = "PD is not the cluster it was; nothing is removed or failed over.",
-    hint = "find out which PD answers; a person must confirm" },
+    hint = "find out which PD answers; then annotate the Cluster with core.tikv.org/confirm=history" },
+  BreakerOpen = { text = "A write did something else than it should; nothing destructive is done.",
+    hint = "look at the object named in the message; then annotate the Cluster with core.tikv.org/confirm=breaker" },
+  GuardRefused = { text = "The guard refused what was planned.",
+    hint = "see the rule named in the message in core/README.md; it is tried again every 15 seconds" },
   StoresUnavailable = { text = "More stores are away than the replicas can bear.",
     hint = "bring back the stores that are Down" },
-  PDUnknown = { text = "PD can not be asked now; steps that need it wait, pods are still managed.",
+  PDUnknown = { timed = true, text = "PD can not be asked now; steps that need it wait, pods are still managed.",
     hint = "see the PD pods; nothing is lost meanwhile" },
   PDNoLeader = { text = "PD has no leader.", hint = "a majority of PD members must run" },
 
@@ -71,7 +75,7 @@ M.all = {
   InstancesNotReady = { text = "Some instances are not ready yet.", hint = "see the instances named in the message" },
   MinReadySeconds = { text = "All instances are ready, but not yet for spec.minReadySeconds.",
     hint = "it ends by itself" },
-  ScalingIn = { text = "Instances are leaving.", hint = "see the instances named in the message" },
+  ScalingIn = { timed = true, text = "Instances are leaving.", hint = "see the instances named in the message" },
   UpdateWaiting = { text = "The template changed; restarting instances in order comes with a later version.",
     hint = "restore the template, or wait for the version" },
   LastStores = { text = "The last TiKV group of a living cluster can not drain anywhere.",
@@ -115,8 +119,10 @@ M.all = {
   OfflineRefused = { text = "The other stores can not hold the replicas.",
     hint = "add stores or room, or lower PD's max-replicas" },
   LeavingLimit = { text = "As many stores leave as disruption.maxLeavingStores allows.", hint = "it ends by itself" },
-  EvictingLeaders = { text = "Leaders move to other stores.", hint = "it ends by itself, in 5 minutes at most" },
-  Draining = { text = "Regions move to other stores.", hint = "it ends by itself; PD's store limits set the pace" },
+  EvictingLeaders = { timed = true, text = "Leaders move to other stores.",
+    hint = "it ends by itself, in 5 minutes at most" },
+  Draining = { timed = true, text = "Regions move to other stores.",
+    hint = "it ends by itself; PD's store limits set the pace" },
   DrainStuck = { text = "Regions can not move to other stores.",
     hint = "bring stores back or add some, and look at PD's scheduling limits" },
   CancellingOffline = { text = "The store stays after all.", hint = "it ends by itself" },

@@ -79,7 +79,7 @@ function M.available(w)
   if not pd.bootstrapped then return false, "WaitingForGroups", "no store has started yet" end
   local c = pd.counts or {}
   local away = (c.Disconnected or 0) + (c.Down or 0)
-  local copies = tonumber(pd.replication and pd.replication.max_replicas) or 3
+  local copies = tonumber(pd.replication and (pd.replication.voters or pd.replication.max_replicas)) or 3
   local bears = math.floor((copies - 1) / 2)
   local down = pd.regions and pd.regions.down_peer
   if away > bears and down ~= 0 then
@@ -164,7 +164,7 @@ end
 function M.of(w, t)
   local old, f = w.object.status or {}, facts_of(w)
   local ph = phase(w, f)
-  local s = status.base(w, ph, status.why(t))
+  local s = status.base(w, ph, status.why(t, w.last))
   local pd, kv = sum(w.pdgroups or {}), sum(w.tikvgroups or {})
   s.observedClusterGeneration = w.object.metadata.generation
   s.id, s.pd, s.history, s.observedMark = M.id(w), M.pd_url(w), M.history(w), old.observedMark

@@ -104,7 +104,7 @@ end
 ---@return table status
 ---@return number seconds it may wait
 function M.of(w, t)
-  local f, why = counts(w), status.why(t)
+  local f, why = counts(w), status.why(t, w.last)
   local o = w.object
   local ph = phase(w, f, why)
   local s = status.base(w, ph, why)

@@ -61,7 +61,7 @@ end
 ---@param facts {id: string, healthy: boolean?, lost: string?, cluster_id: string?, more: table?}
 ---healthy: what PD says, nil while unknown (then the last known Ready stands)
 local function common(w, t, i, facts)
-  local old, why = w.object.status or {}, status.why(t)
+  local old, why = w.object.status or {}, status.why(t, w.last)
   local pod = w.pod
   facts.pod_ready = pod ~= nil and pod.ready == "True" and not pod.deleting and lifecycle.my_pod(w, i)
   local healthy = facts.healthy

@@ -6,12 +6,19 @@ local M = {}
 
 ---What people read first. The verdict of the pass explains; when it settled, the first note does.
 ---@param t table trace of the pass: verdict, notes
-function M.why(t)
+---@param last table? how the previous plan ended: a refusal is told while its step still waits
+function M.why(t, last)
   local v = t.verdict
+  local refused = last and last.refused and v.kind ~= "settled" and last.refused.message
+  if refused and not (reasons.all[v.reason] or {}).timed then
+    return { reason = "GuardRefused", message = refused, hint = reasons.all.GuardRefused.hint,
+      progress = v.progress_table }
+  end
   if v.kind == "settled" then v = t.notes and t.notes[1] end
   if not v or not v.reason then return { reason = "", message = "", hint = "" } end
   local known = reasons.all[v.reason]
-  return { reason = v.reason, message = v.message, hint = v.hint_text or known and known.hint or "",
+  local message = refused and ("%s; the guard: %s"):format(v.message, refused) or v.message
+  return { reason = v.reason, message = message, hint = v.hint_text or known and known.hint or "",
     progress = v.progress_table }
 end
 

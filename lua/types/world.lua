@@ -7,7 +7,7 @@
 ---@field kind string
 ---@field object table the object of the pass
 ---@field deleting boolean
----@field operator {version: string, namespaced: boolean}
+---@field operator {version: string, namespaced: boolean, id: string, behaviour: integer}
 ---@field last table? how the previous plan of this object ended
 ---@field ages table<string, number> seconds since each kind's stream was heard
 ---@field unknown table<string, string> names of needs that can not be known, and why
@@ -94,6 +94,7 @@
 ---@field age number? seconds
 ---@field settled boolean
 ---@field history string? why this is not the cluster it was
+---@field breaker string? why the guard's breaker is open
 ---@field cluster_id string
 ---@field version string
 ---@field leader {id: string, name: string}?
@@ -103,7 +104,8 @@
 ---@field store world.store? by the id asked for, without one by the address
 ---@field stores world.store[]? for stores = "all"
 ---@field counts {Up: integer, Disconnected: integer, Down: integer, Offline: integer, Tombstone: integer}
----@field replication {max_replicas: integer, location_labels: string[], isolation_level: string}
+---@field replication {max_replicas: integer, location_labels: string[], isolation_level: string, voters: integer,
+--- peers: integer} voters: fewest that any key range has; peers: most that any wants
 ---@field schedulers string[]
 ---@field evicting string[]
 ---@field regions {total: integer?, down_peer: integer?, pending_peer: integer?, miss_peer: integer?}

@@ -413,7 +413,7 @@ describe("exec", function()
   end)
 
   it("refuses to evict from a store whose id PD would round", function()
-    start { pd = { store_count = 0 } }
+    start { pd = { store_count = 2 } }
     r.pd:add_store("9007199254740993")
     C.pdview_poll_now(r.view)
     pd.serve(r.w, r.pd, 100)

@@ -43,6 +43,22 @@ describe("guard", function()
     r:allows(r:tikv(0), config())
   end)
 
+  it("G1 only reads where another installation or a newer version looks after the Cluster", function()
+    rig { no_pd = true }
+    local s = r:tikv(0)
+    local function cluster(operator, behaviour)
+      r:put("Cluster", "basic", { annotations = { [OWN .. "operator"] = operator, [OWN .. "behaviour"] = behaviour } })
+    end
+    cluster("elsewhere/tikv-operator", "1")
+    r:refuses("G1", s, config(), "elsewhere/tikv-operator")
+    cluster(S.OPERATOR, tostring(C.GUARD_BEHAVIOUR + 1))
+    r:refuses("G1", s, config(), "newer operator")
+    cluster(S.OPERATOR, tostring(C.GUARD_BEHAVIOUR))
+    r:allows(s, config())
+    cluster()
+    r:allows(s, config())
+  end)
+
   -- ---- G2 ----
 
   it("G2 refuses for an owner that is gone, another one, or superseded", function()
@@ -146,6 +162,47 @@ describe("guard", function()
     r:refuses("G3", old { owner = "uid-gone", store = "9" }, adopt, "data of 9")
     r:tikv(1)
     r:refuses("G3", old { owner = "uid-TiKV-basic-1" }, adopt, "living owner")
+  end)
+
+  it("G3 adopts by an action of its own: nothing else is written with it, and never by an apply", function()
+    rig { no_pd = true }
+    local s = r:tikv(0, { claim = { owner = "uid-gone" } })
+    local both = S.patch("PersistentVolumeClaim", "data-basic-tikv-0", ADOPT)
+    both.labels = { [OWN .. "volume"] = "data" }
+    r:refuses("G3", s, both, "not owned")
+    r:refuses("G3", s, S.patch("PersistentVolumeClaim", "data-basic-tikv-0", { annotations = { a = "b",
+      [OWN .. "owner-uid"] = "uid-TiKV-basic-0" } }), "not owned")
+    r:refuses("G3", s, claim { uid = "uid-PersistentVolumeClaim-data-basic-tikv-0" }, "not owned")
+    r:allows(s, S.patch("PersistentVolumeClaim", "data-basic-tikv-0", ADOPT))
+  end)
+
+  it("G3 reads the marks of a disk from its volume where somebody took them off the claim", function()
+    rig { no_pd = true, cluster_id = "5" }
+    local adopt = S.patch("PersistentVolumeClaim", "data-basic-tikv-0", ADOPT)
+    local s = r:tikv(0, { id = "4", claim = { owner = "uid-gone" } })
+    r:put("PersistentVolume", "pv-0", { labels = { [OWN .. "cluster-id"] = "6" } })
+    r:refuses("G3", s, adopt, "PD cluster 6")
+    r:put("PersistentVolume", "pv-0", { labels = { [OWN .. "cluster-id"] = "5", [OWN .. "store-id"] = "9" } })
+    r:refuses("G3", s, adopt, "data of 9")
+    r:put("PersistentVolume", "pv-0", { labels = { [OWN .. "cluster-id"] = "5", [OWN .. "store-id"] = "4" } })
+    r:allows(s, adopt)
+  end)
+
+  it("G3 never lets a claim forget a store: a new id sends the old one to former-stores", function()
+    rig { no_pd = true }
+    local s = r:tikv(0, { claim = { store = "4" } })
+    local function label(id, former)
+      return S.patch("PersistentVolumeClaim", "data-basic-tikv-0", { labels = { [OWN .. "store-id"] = id },
+        annotations = former and { [OWN .. "former-stores"] = former } or nil })
+    end
+    r:allows(s, label "4")
+    r:refuses("G3", s, label "9", "forgotten")
+    r:refuses("G3", s, label("9", "44"), "forgotten")
+    r:allows(s, label("9", "2,4"))
+    r:refuses("G3", s, S.patch("PersistentVolumeClaim", "data-basic-tikv-0",
+      { remove_annotations = { OWN .. "former-stores" } }), "its stores")
+    r:refuses("G3", s, S.patch("PersistentVolumeClaim", "data-basic-tikv-0",
+      { remove_labels = { OWN .. "store-id" } }), "only a person")
   end)
 
   it("G3 refuses to give a claim away or to take marks of identity off", function()
@@ -270,6 +327,24 @@ describe("guard", function()
     removed()
     r:refuses("G4", r:tikv(0, { id = "1", former = { "2" }, pod = false }), CLAIM, "store 2")
     r:refuses("G4", r:tikv(0, { id = "1", pod = false, claim = { store = "3" } }), CLAIM, "store 3")
+    r:refuses("G4", r:tikv(0, { id = "1", pod = false, claim = { former = "7,4" } }), CLAIM, "store 7")
+    r:allows(r:tikv(0, { id = "1", pod = false, claim = { former = "7,8", removed = "8,7" } }), CLAIM)
+    r:put("PersistentVolume", "pv-0", { labels = { [OWN .. "store-id"] = "2" } })
+    r:refuses("G4", r:tikv(0, { id = "1", pod = false }), CLAIM, "store 2")
+  end)
+
+  it("G4 wants it of every store that PD has at the address, recorded or not", function()
+    rig()
+    removed()
+    r.pd:add_store("60", { address = "basic-tikv-0.basic-tikv-peer.ns.svc:20160" })
+    pd.serve(r.w, r.pd, 15000)
+    r:refuses("G4", r:tikv(0, { id = "1", pod = false }), CLAIM, "store 60 is Up")
+    r.pd:store("60").state, r.pd:store("60").node, r.pd:store("60").regions = "Tombstone", 3, 2
+    pd.serve(r.w, r.pd, 15000)
+    r:refuses("G4", r:tikv(0, { id = "1", pod = false }), CLAIM, "2 regions")
+    r.pd:store("60").regions = 0
+    pd.serve(r.w, r.pd, 15000)
+    r:allows(r:tikv(0, { id = "1", pod = false }), CLAIM)
   end)
 
   it("G4 accepts a purged record only when its proof was recorded", function()
@@ -371,6 +446,46 @@ describe("guard", function()
     r:refuses("G5", s, PD_POD, "another PD pod")
   end)
 
+  local function new_member(n)
+    return { action = "apply", object = { apiVersion = "core.tikv.org/v1alpha1", kind = "PD",
+      metadata = { name = "basic-" .. n, namespace = "ns", labels = S.labels("pd", "basic-" .. n),
+        ownerReferences = S.owner("PDGroup", "basic") }, spec = { cluster = { name = "basic" } } } }
+  end
+
+  it("G5 counts a joiner whose process has begun as the one change, for restarts, removals and joins", function()
+    rig()
+    r:put("PDGroup", "basic", { spec = { cluster = { name = "basic" } } })
+    local group, one = r:subject("PDGroup", "basic"), r:pdi(1, { id = r.pd.members[2].id })
+    local dead = r:pdi(2, { id = r.pd.members[3].id, ready = false })
+    r.pd.members[3].healthy = false
+    pd.serve(r.w, r.pd, 30000)
+    r:pdi(3, { ready = false, phase = "Pending" }) -- has not begun: it changes nothing
+    r:allows(dead, remove(3))
+    r:allows(group, new_member(4))
+    r:pdi(3, { ready = false })
+    r:refuses("G5", dead, remove(3), "basic-pd-3 is joining")
+    r:refuses("G5", group, new_member(4), "basic-pd-3 is joining")
+    r.pd.members[3].healthy = true
+    pd.serve(r.w, r.pd, 30000)
+    r:refuses("G5", one, PD_POD, "basic-pd-3 is joining")
+    r:allows(r:pdi(3, { ready = false }), S.delete("Pod", "basic-pd-3")) -- its own pod may be made again
+    r:pdi(3, { id = "123", ready = false }) -- it has been a member: removed, not joining
+    r:allows(one, PD_POD)
+  end)
+
+  it("G5 lets nobody join beside a nameless member, unless PD can not be asked at all", function()
+    rig()
+    r:put("PDGroup", "basic", { spec = { cluster = { name = "basic" } } })
+    local s = r:subject("PDGroup", "basic")
+    r:allows(s, new_member(4))
+    r.pd.members[4] = { name = "basic-pd-3", id = "555", nameless = true, healthy = false }
+    pd.serve(r.w, r.pd, 30000)
+    r:refuses("G5", s, new_member(4), "without a name")
+    r.pd.dead = { ["basic-pd"] = true, ["basic-pd-0"] = true }
+    pd.serve(r.w, r.pd, 60000)
+    r:allows(s, new_member(4)) -- all come back over their disks
+  end)
+
   it("G5 refuses to restart one of two healthy ones of three, allows the sick one", function()
     rig()
     local s = r:pdi(1, { id = r.pd.members[2].id })
@@ -401,6 +516,10 @@ describe("guard", function()
     r:put("Cluster", "basic", { spec = {}, status = {} })
     r:allows(s, a)
     r:tikv(0, { claim = { cluster_id = "5" } })
+    r:refuses("G5", s, a, "founding")
+    r:tikv(0)
+    r:allows(s, a)
+    r:put("PersistentVolume", "pv-0", { labels = { [OWN .. "cluster-id"] = "5" } })
     r:refuses("G5", s, a, "founding")
   end)
 
@@ -530,6 +649,49 @@ describe("guard", function()
     r.pd:store("3").state = "Down"
     pd.serve(r.w, r.pd, 15000)
     r:refuses("G6", s, offline(), "regions need 3")
+  end)
+
+  it("G6 knows from placement rules how many voters and peers regions have", function()
+    local function rules(few)
+      return { 200, ([=[[{"group_id":"pd","id":"default","start_key":"","end_key":"","role":"voter","count":5},
+        {"group_id":"pd","id":"more","start_key":"","end_key":"","role":"learner","count":1},
+        {"group_id":"few","id":"one","start_key":"74","end_key":"75","role":"voter","count":%d}]]=]):format(few) }
+    end
+    rig { pd = { store_count = 6, override = { ["/pd/api/v1/config/rules"] = rules(3) } },
+      cluster_spec = { disruption = { maxUnavailableStores = 2 } } }
+    local s = stores()
+    r:refuses("G6", s, offline(), "regions need 6")
+    r.pd:add_store("7")
+    r.pd:store("2").state = "Down"
+    r.pd:add_store("8")
+    pd.serve(r.w, r.pd, 15000)
+    r:allows(s, offline())
+    r:refuses("G6", s, STOP, "regions bear 1") -- five voters would bear two; three bear one
+    r.pd.override["/pd/api/v1/config/rules"] = rules(5)
+    pd.serve(r.w, r.pd, 320000)
+    r:allows(s, STOP)
+  end)
+
+  it("G6 evicts leaders only while another store could take them", function()
+    rig { pd = { store_count = 2 } }
+    local s = r:tikv(1, { id = "1" })
+    local evict = { action = "pd_evict_leaders", store_id = "1" }
+    r:allows(s, evict)
+    r.pd.evict = { "2" }
+    pd.serve(r.w, r.pd, 70000)
+    r:refuses("G6", s, evict, "no other store")
+    r.pd.evict = {}
+    r.pd:store("2").state = "Down"
+    pd.serve(r.w, r.pd, 70000)
+    r:refuses("G6", s, evict, "no other store")
+  end)
+
+  it("G6 never takes the last store of a group of one, nor of a cluster of one, offline", function()
+    rig { pd = { store_count = 1, replication = '{"max-replicas":1}' } }
+    r:refuses("G6", r:tikv(1, { id = "1" }), offline(), "0 stores would be Up")
+    r.pd:add_store("2")
+    pd.serve(r.w, r.pd, 15000)
+    r:allows(r:tikv(1, { id = "1" }), offline())
   end)
 
   it("G6 takes nothing offline on the word of a leader that is too young", function()
@@ -665,7 +827,14 @@ describe("guard", function()
     assert.equal("", ffi.string(C.guard_breaker(r.guard, "ns", "other")))
     local t = r:tikv(0, { pod = false })
     r:allows(t, pod "data-basic-tikv-0")
+    r:put("Pod", "basic-tikv-1", { labels = S.labels("tikv", "basic-1"), owners = S.owner("TiKV", "basic-1"),
+      status = { phase = "Failed" } })
+    r:allows(s, STOP) -- it has ended: another is made in its place
+    r:tikv(1, { id = "1", ready = false })
+    local open = 'namespace="ns",cluster="basic"'
+    assert.equal(1, r.w:metric("tikv_operator_guard_breaker_open", open))
     C.guard_reset(r.guard, "ns", "basic")
+    assert.equal(0, r.w:metric("tikv_operator_guard_breaker_open", open))
     r:allows(s, STOP)
   end)
 

@@ -24,6 +24,7 @@ local synced = ffi.cast("bool (*)(void *)", function() return current.synced end
 M.store_of, M.view_of = store_of, view_of
 
 local OWN = "core.tikv.org/"
+M.OPERATOR = "tikv-system/tikv-operator"
 
 function M.labels(component, instance, more)
   local l = { ["app.kubernetes.io/managed-by"] = "tikv-operator", [OWN .. "cluster"] = "basic",
@@ -57,6 +58,7 @@ function M.rig(over)
   local f = ffi.new("struct guard_facts", { store = store_of, pdview = view_of, lease_valid_ms = lease,
     synced = synced, clock = kube.clock, metrics = w.metrics })
   f.read_only = over.read_only or false
+  f.operator_id = M.OPERATOR
   r.guard = C.guard_new(f)
   r:put("Cluster", "basic", { spec = over.cluster_spec or { bootstrapped = true },
     status = { id = over.cluster_id or (r.pd and r.pd.cluster_id) or nil } })
@@ -171,7 +173,8 @@ function Rig:tikv(n, o)
   self:put("PersistentVolumeClaim", "data-basic-tikv-" .. n, {
     labels = M.labels("tikv", name, { [OWN .. "volume"] = "data", [OWN .. "store-id"] = c.store,
       [OWN .. "retired"] = c.retired, [OWN .. "cluster-id"] = c.cluster_id }),
-    annotations = { [OWN .. "owner-uid"] = c.owner or "uid-TiKV-" .. name, [OWN .. "removed-stores"] = c.removed },
+    annotations = { [OWN .. "owner-uid"] = c.owner or "uid-TiKV-" .. name, [OWN .. "removed-stores"] = c.removed,
+      [OWN .. "former-stores"] = c.former },
     spec = { volumeName = c.unbound == nil and "pv-" .. n or nil }, status = { phase = c.unbound and "Pending"
       or "Bound" } })
   return (self:subject("TiKV", name))
@@ -185,7 +188,7 @@ function Rig:pdi(n, o)
   if o.pod ~= false then
     self:put("Pod", "basic-pd-" .. n, { labels = M.labels("pd", name), owners = M.owner("PD", name),
       deleting = o.pod_deleting, spec = { nodeName = "node-" .. n },
-      status = { phase = "Running", conditions = { { type = "Ready", status = o.ready == false and "False"
+      status = { phase = o.phase or "Running", conditions = { { type = "Ready", status = o.ready == false and "False"
         or "True" } } } })
   end
   self:put("PersistentVolumeClaim", "data-basic-pd-" .. n, {

@@ -1,7 +1,7 @@
 local core = require "support.core"
 local kube = require "kube.support"
 local ffi = core.ffi
-local C = core.load("format/yaml.h", "sim/loop_sim.h", "sim/apisim.h", "sim/net.h", "engine/operator_priv.h")
+local C = core.load("format/yaml.h", "sim/loop_sim.h", "sim/apisim.h", "sim/net.h", "engine/operator_priv.h", "pd/pdview_priv.h")
 pcall(ffi.cdef, "void *malloc(size_t); char *strdup(const char *);")
 
 local PASS = [[
@@ -384,6 +384,79 @@ describe("operator", function()
         data = { ["ca.crt"] = "Y2E=", ["tls.crt"] = "Y3J0", ["tls.key"] = "a2V5" } })
       r:run(30000)
       assert.is_true(#r.pd_requests > 0)
+    end)
+
+    local MERGE = "application/merge-patch+json"
+    local function annotate(notes)
+      local status, text = r:ask("PATCH", CLUSTERS .. "/c", kube.encode { metadata = { annotations = notes } }, MERGE)
+      assert(status == 200, text)
+    end
+
+    it("of a Cluster that another installation looks after is read only, and one voice says so (G1)", function()
+      local o = r:operator("one")
+      cluster()
+      annotate { ["core.tikv.org/operator"] = "elsewhere/tikv-operator" }
+      r:tikv("a", { status = STATUS })
+      r:run(40000)
+      assert.is_nil(r:phase("a"))
+      assert.equal(0, r:sent("PATCH .*/tikvs/a"))
+      assert.is_true(C.metric_value(o.metrics, "tikv_operator_guard_refusals_total", 'rule="G1"') > 0)
+      assert.equal(1, r:sent("POST .*/events")) -- on the Cluster
+      annotate { ["core.tikv.org/operator"] = "tikv-system/tikv-operator" }
+      r:run(40000)
+      assert.equal("Starting", r:phase("a"))
+    end)
+
+    it("is held to what objects and disks say of its stores (G8)", function()
+      local ID = "7710367791441466003"
+      cluster()
+      r:ask("PATCH", CLUSTERS .. "/c/status", kube.encode { status = { id = ID } }, MERGE)
+      for name, status in pairs { up = { id = "1", storeState = "Up" }, down = { id = "2", storeState = "Down" },
+        goes = { id = "3", storeState = "Offline" }, other = { id = "4", storeState = "Up", clusterID = "5" },
+        none = {} } do
+        r:tikv(name)
+        status.clusterID = status.clusterID or ID
+        r:ask("PATCH", TIKVS .. "/" .. name .. "/status", kube.encode { status = status }, MERGE)
+      end
+      for name, id in pairs { kept = ID, old = "5" } do
+        r:make("/api/v1/namespaces/ns/persistentvolumeclaims", kube.encode { apiVersion = "v1",
+          kind = "PersistentVolumeClaim", metadata = { name = name, namespace = "ns",
+            annotations = { ["core.tikv.org/removed-stores"] = name == "kept" and "8,9" or "1" },
+            labels = { ["core.tikv.org/cluster"] = "c", ["core.tikv.org/cluster-id"] = id,
+              ["app.kubernetes.io/managed-by"] = "tikv-operator" } },
+          spec = { accessModes = kube.list { "ReadWriteOnce" }, resources = { requests = { storage = "1Gi" } } } })
+      end
+      local o = r:operator("one")
+      r:run(3000)
+      local text = C.json_string(C.pds_view(o.op, "ns", "c").recorded)
+      local recorded = ffi.string(text)
+      ffi.C.free(text)
+      local list = {}
+      for id, lives in recorded:gmatch '"(%d+)":(%l+)' do list[#list + 1] = id .. " " .. lives end
+      table.sort(list)
+      assert.same({ "1 true", "2 true", "8 false", "9 false" }, list)
+    end)
+
+    it("and the breaker hear a person's word, once (G8, G9)", function()
+      local o = r:operator("one")
+      cluster()
+      r:run(3000)
+      local subject = ffi.new("struct guard_subject",
+        { object = C.store_get(C.feed_peek(o.op, C.KIND_CLUSTER), "ns", "c"), cluster = "c" })
+      local action = ffi.new("struct action", { kind = C.ACTION_DELETE, of = C.KIND_POD, name = "a" })
+      local function open() return ffi.string(C.guard_breaker(o.op.guard, "ns", "c")) ~= "" end
+      C.guard_note(o.op.guard, subject, action, false)
+      annotate { ["core.tikv.org/confirm"] = "history" }
+      r:run(1000)
+      assert.is_true(open())
+      annotate { ["core.tikv.org/confirm"] = "breaker" }
+      r:run(1000)
+      assert.is_false(open())
+      subject.object = C.store_get(C.feed_peek(o.op, C.KIND_CLUSTER), "ns", "c")
+      C.guard_note(o.op.guard, subject, action, false)
+      annotate { x = "y" }
+      r:run(1000)
+      assert.is_true(open())
     end)
 
     it("down never stops a pass: it is unknown, with a reason", function()

@@ -302,6 +302,49 @@ describe("pdview", function()
     assert.is_true((pd.history(v)))
   end)
 
+  it("holds PD to what was recorded before this process asked it, until a person confirmed (G8)", function()
+    local function recalled(json)
+      w = kube.world()
+      f = pd.pd()
+      f:store("2").state, f:store("2").node, f:store("2").regions = "Tombstone", 3, 0
+      v = pd.view(w, f, {})
+      C.pdview_recall(v, C.json_parse(json, #json, nil))
+      C.pdview_set_endpoints(v, pd.urls { "http://basic-pd.ns:2379" })
+      pd.serve(w, f, 500)
+      return pd.history(v)
+    end
+    assert.is_false((recalled '{"1":true,"2":false,"9":false}'))
+    C.pdview_free(v)
+    local changed, why = recalled '{"1":true,"9":true}'
+    assert.is_true(changed)
+    assert.truthy(why:find("store 9 is recorded", 1, true))
+    C.pdview_confirm(v)
+    pd.serve(w, f, 1000)
+    assert.is_false((pd.history(v)))
+    C.pdview_free(v)
+    changed, why = recalled '{"1":false}'
+    assert.is_true(changed)
+    assert.truthy(why:find("recorded as removed", 1, true))
+  end)
+
+  it("reads from placement rules what regions need; without rules it is max-replicas", function()
+    start()
+    assert.equal("3", pd.at(v, "replication.voters"))
+    assert.equal("3", pd.at(v, "replication.peers"))
+    f.override["/pd/api/v1/config/rules"] = { 200, [=[[{"role":"voter","count":2,"start_key":"","end_key":""},
+      {"role":"follower","count":3,"start_key":"","end_key":""},{"role":"learner","count":1,"start_key":"",
+      "end_key":""}]]=] }
+    pd.serve(w, f, 320000)
+    assert.equal("5", pd.at(v, "replication.voters"))
+    assert.equal("6", pd.at(v, "replication.peers"))
+    f.override["/pd/api/v1/config/rules"] = { 412, "[PD:placement:ErrPlacementDisabled]disabled", "text/plain" }
+    pd.serve(w, f, 320000)
+    assert.equal("3", pd.at(v, "replication.voters"))
+    f.override["/pd/api/v1/config/rules"] = { 500, "no", "text/plain" }
+    pd.serve(w, f, 320000)
+    assert.truthy(pd.trouble(v) ~= "")
+  end)
+
   it("goes on after a person confirmed", function()
     start()
     f.cluster_id = "55"

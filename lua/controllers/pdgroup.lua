@@ -3,6 +3,7 @@ local kube = require "lib.kube"
 local bootstrap = require "lib.bootstrap"
 local deletion = require "lib.deletion"
 local group = require "lib.group"
+local lost_member = require "lib.lost_member"
 local report = require "lib.report_group"
 local scaling = require "lib.scaling"
 local shrinking = require "lib.shrinking"
@@ -10,8 +11,8 @@ local shrinking = require "lib.shrinking"
 local C = {
   name = "pdgroup", api = 1, kind = "PDGroup", owns = { "PD", "Service", "ControllerRevision" },
   essential = { "rows", "claims", "revisions", "siblings" },
-  steps = { "delete", "cluster", "paused", "finalizer", "services", "revision", "suspended", "config", "grow",
-    "founded", "shrink", "in_place", "scaled", "settle" },
+  steps = { "delete", "cluster", "paused", "finalizer", "services", "revision", "suspended", "config",
+    "failover", "grow", "founded", "shrink", "in_place", "scaled", "repair", "settle" },
 }
 
 -- Until PD is founded every claim of the cluster matters: any may forbid it. Later only our own.
@@ -26,6 +27,17 @@ end
 C.delete, C.cluster, C.paused = deletion.group, group.cluster, group.paused
 C.finalizer, C.services, C.revision, C.suspended = group.finalizer, group.services, group.revision, group.suspend
 C.config = group.config
+
+function C.failover(w, p)
+  local _, list = group.view(w)
+  return lost_member.step(w, p, list)
+end
+
+-- What is said of it waits until all else had its turn.
+function C.repair(w, p)
+  local _, list = group.view(w)
+  return lost_member.told(w, p, list)
+end
 
 function C.grow(w, p)
   local _, list = group.view(w)

@@ -6,6 +6,8 @@ local ordinals = require "lib.ordinals"
 
 local M = {}
 
+M.WHOLE = 5 -- seconds that all members are healthy before one joins
+
 ---@return string? why founding is forbidden
 function M.forbidden(w)
   local id = w.cluster.id
@@ -92,6 +94,12 @@ function M.join_blocked(w, list)
     if not m.deleting and (m.row.id or "") == "" then
       return "MemberJoining", ("%s is joining"):format(m.name)
     end
+  end
+  -- one that was sick has just left, or come back
+  local f = (w.object.status or {}).failover or {}
+  local whole = time.parse(f.wholeSince or "")
+  if f.members or whole and w.now - whole < M.WHOLE then
+    return "MembersNotHealthy", "all are healthy, but only since just now"
   end
 end
 

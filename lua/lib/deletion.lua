@@ -56,6 +56,8 @@ local function retire(w, p, i)
   if w.cluster.deleting then return marked end
   for _, c in ipairs(pvc.owned(w, i)) do
     local used = (c.labels or {})[kube.label.cluster_id] or ((i.object.status or {}).id or "") ~= ""
+      -- a joiner that never got its name has an expelled member's files all the same
+      or i.component == "pd" and c.volume ~= nil and (w.cluster.id or "") ~= ""
     if not pvc.retired(c) and not c.deleting and used then
       marked = true
       p:patch_meta(kube.ref("PersistentVolumeClaim", c), { labels = { [kube.label.retired] = "true" } })

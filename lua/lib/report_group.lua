@@ -5,6 +5,7 @@ local bootstrap = require "lib.bootstrap"
 local failover = require "lib.failover"
 local group = require "lib.group"
 local hooks = require "lib.hooks"
+local lost_member = require "lib.lost_member"
 local members = require "lib.members"
 local scaling = require "lib.scaling"
 local status = require "lib.status"
@@ -118,6 +119,7 @@ function M.of(w, t)
   s.progress = why.progress
   s.hooks = hooks.status(w)
   s.failover = failover.watch(w)
+  if s.failover and o.kind == "PDGroup" then lost_member.remember(w, s.failover) end
   s.notYetSupported = idle_fields(o.spec)
   if o.kind == "PDGroup" then
     s.foundingMembers = founders(w) or f.old.foundingMembers

@@ -177,6 +177,7 @@ function M.pd(w, t, i, id, found)
   if s.phase == "Starting" and w.object.spec.replicas and not (w.object.metadata.annotations or {})
     [kube.annotation.initial_cluster] then
     s.phase = "Joining"
+    if old.phase == s.phase and (old.reason or "") == s.reason then s.since = old.since or s.since end
   end
   local delay = status.delay(old, s, MATTERS, 60)
   if s.isLeader ~= (old.isLeader == true) and old.phase then delay = math.min(delay, 1) end

@@ -32,7 +32,13 @@ end
 -- The member in question: by id, or by name where none was ever recorded.
 local function mine(w, i, id)
   for _, m in ipairs(w.pd.members) do
-    if m.id == id or (m.name == i.pod) then return m end
+    if m.id == id or m.name == i.pod then return m end
+  end
+  -- one that never got its name is known by its peer URL
+  for _, m in ipairs(w.pd.members) do
+    for _, url in ipairs((m.name or "") == "" and m.peer_urls or {}) do
+      if url:find("//" .. i.pod .. ".", 1, true) then return m end
+    end
   end
 end
 

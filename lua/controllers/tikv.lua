@@ -22,10 +22,6 @@ function C.needs(object)
     wake = json.array(offline.wake(object, { "store", "figures", "config" })),
     store = (status.id or "") ~= "" and status.id or nil }
   offline.needs(object, i, out)
-  if status.node then
-    out[#out + 1] = { as = "node", kind = "Node", name = status.node,
-      fields = { name = "metadata.name", labels = "metadata.labels" } }
-  end
   return out
 end
 

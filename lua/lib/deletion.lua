@@ -1,6 +1,7 @@
 --- deletion: plain removal: pods, config, claims by retention, finalizers. In a living Cluster an instance
 -- with a store or member leaves PD first, see lib/offline and lib/resign, and serves until then.
 local kube = require "lib.kube"
+local lost_node = require "lib.lost_node"
 local pvc = require "lib.pvc"
 
 local M = {}
@@ -70,7 +71,13 @@ end
 function M.remove(w, p, i)
   if retire(w, p, i) then return p:wait("StoppingPod", "the disks of %s are marked as retired first", i.name) end
   if w.pod and kube.owned_by(w.pod.owners, i.object.metadata.uid) then
+    local lost = lost_node.release(w, p, i)
+    if lost then return lost end
     if not w.pod.deleting then p:delete(kube.ref("Pod", w.pod), "its instance is deleted") end
+    local silent = lost_node.silent(w)
+    if silent then
+      return p:wait("NodeNotReady", "pod %s shall stop and %s; it may still run there", i.pod, silent)
+    end
     return p:wait("StoppingPod", "pod %s must be gone first", i.pod)
   end
   local map = w.configmap

@@ -1,5 +1,6 @@
 --- instance: the facts of one PD or TiKV object that every builder needs, worked out once.
 local kube = require "lib.kube"
+local lost_node = require "lib.lost_node"
 
 local M = {}
 
@@ -83,6 +84,7 @@ function M.needs(object, claim_fields)
   }
   -- the node and the volumes are known by name only once status has them
   local status = object.status or {}
+  lost_node.needs(object, out)
   for n, v in ipairs(status.volumes or {}) do
     if v.volume then
       out[#out + 1] = { as = "volume_" .. n, kind = "PersistentVolume", name = v.volume,

@@ -2,6 +2,7 @@
 local kube = require "lib.kube"
 local config = require "lib.config"
 local diagnosis = require "lib.diagnosis"
+local lost_node = require "lib.lost_node"
 local pods = require "lib.pod"
 local pvc = require "lib.pvc"
 local questions = require "lib.questions"
@@ -40,6 +41,8 @@ end
 function M.suspend(w, p, i)
   if not M.suspended(w) then return end
   if not w.pod then return p:wait("Suspended", "Cluster %s is suspended; disks are kept", w.cluster.name) end
+  local lost = M.my_pod(w, i) and lost_node.release(w, p, i)
+  if lost then return lost end
   if not w.pod.deleting and M.my_pod(w, i) then p:delete(kube.ref("Pod", w.pod), "suspended") end
   return p:wait("Suspending", "pod %s is being stopped", i.pod)
 end
@@ -64,12 +67,20 @@ local function start(w, p, i)
   return p:wait("Starting", "pod %s is starting", i.pod)
 end
 
+local function stopping(w, p, i)
+  local silent = lost_node.silent(w)
+  if not silent then return p:wait("PodStopping", "pod %s is being stopped", i.pod) end
+  return p:wait("NodeNotReady", "pod %s shall stop and %s; it may still run there", i.pod, silent)
+end
+
 ---Step: there is a pod, ours, alive, with the labels it should have. It never asks PD.
 function M.pod(w, p, i)
   local pod = w.pod
   if not pod then return start(w, p, i) end
   if not M.my_pod(w, i) then return p:wait("ForeignObject", "pod %s is not ours", i.pod) end
-  if pod.deleting then return p:wait("PodStopping", "pod %s is being stopped", i.pod) end
+  local lost = lost_node.release(w, p, i)
+  if lost then return lost end
+  if pod.deleting then return stopping(w, p, i) end
   if pod.phase == "Failed" or pod.phase == "Succeeded" then
     p:delete(kube.ref("Pod", pod), "ended with phase " .. pod.phase)
     p:event("Warning", "PodFailed", "pod %s ended (%s); it is made again on the same disks", i.pod,
@@ -89,6 +100,8 @@ end
 function M.ready(w, p, i)
   local pod = w.pod
   if pod.ready == "True" then return end
+  local silent = lost_node.silent(w)
+  if silent then return p:wait("NodeNotReady", "pod %s: %s", i.pod, silent) end
   local reason, message, age = diagnosis.pod(w, pod)
   if age < diagnosis.PATIENCE then
     return p:retry(math.max(1, diagnosis.PATIENCE - age), "Starting", "pod %s is starting", i.pod)

@@ -8,10 +8,13 @@ Mini.__index = Mini
 
 ---@param scripts {needs: function, run: function}? another way to run them, a cage for example
 function M.new(scripts)
-  return setmetatable({ scripts = scripts or pass, objects = {}, rv = 100, now = 1000000, uids = 0,
+  local m = setmetatable({ scripts = scripts or pass, objects = {}, rv = 100, now = 1000000, uids = 0,
     writes = {}, status_writes = {}, expelled = {},
     next_store = 1, stores = {}, members = {},
     pd = { known = false, reason = "PD has not answered yet" }, pods_ready = true, log = {} }, Mini)
+  m:put { apiVersion = "v1", kind = "Node", metadata = { name = "node-1" }, spec = {},
+    status = { conditions = { { type = "Ready", status = "True" } } } }
+  return m
 end
 
 local function key(kind, name) return kind .. "/" .. name end
@@ -158,13 +161,15 @@ function Mini:world(o)
     assert(item.as and w[item.as] == nil, "named twice: " .. tostring(item.as))
     if item.pd then
       w[item.as] = self:pd_member(item)
+    elseif (self.hidden or {})[item.kind] then
+      w.unknown[item.as] = "forbidden"
     elseif item.name then
       local found = self:get(item.kind, item.name)
       w[item.as] = found and row(found, item.fields)
     else
       local list = json.array {}
       for _, x in ipairs(self:list(item.kind)) do
-        local match = item.cluster and at_path(x, "spec.cluster.name") == item.cluster
+        local match = not (item.cluster or item.label or item.owner) or item.cluster and at_path(x, "spec.cluster.name") == item.cluster
           or item.label and (x.metadata.labels or {})[item.label[1]] == item.label[2]
         for _, ref in ipairs(item.owner and x.metadata.ownerReferences or {}) do
           match = match or ref.uid == item.owner
@@ -223,7 +228,8 @@ function Mini:act(subject, a)
   elseif a.action == "delete" then
     local o = assert(self:get(a.kind, a.name), "delete of nothing: " .. name)
     assert(o.metadata.uid == a.uid and o.metadata.resourceVersion == a.rv, "delete without preconditions")
-    self:delete(a.kind, a.name)
+    -- a kubelet that is away never confirms: only force helps
+    if a.grace == 0 then self:drop(o) else self:delete(a.kind, a.name) end
   elseif a.action == "patch_meta" then
     local o = assert(self:get(a.kind, a.name), "patch of nothing: " .. name)
     assert(o.metadata.uid == a.uid and o.metadata.resourceVersion == a.rv, "patch of " .. name .. " is stale")
@@ -345,7 +351,7 @@ function Mini:kubelet()
   end
   for _, pod in ipairs(self:list("Pod")) do
     if not pod.status and self.pods_ready then
-      pod.spec.nodeName = "node-1"
+      pod.spec.nodeName = self.node or "node-1"
       pod.status = { phase = "Running", conditions = { { type = "PodScheduled", status = "True" },
         { type = "Ready", status = "True" } } }
       self:touch(pod)

@@ -417,6 +417,16 @@ ctl_pd_event(
 }
 
 void
+ctl_tikv_event(struct ctl *c, const char *ns, const char *instance)
+{
+	struct waking x = { .c = c };
+
+	snprintf(x.reason, sizeof(x.reason), "settings of %s", instance);
+	world_interested_tikv(c->conf.world, ns, instance, wake_because, &x);
+	ctl_arm(c);
+}
+
+void
 ctl_everything(struct ctl *c, const char *reason)
 {
 	for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++) {

@@ -33,6 +33,7 @@ run_free(struct exec_run *r)
 		pd_cancel(r->pd, r->pd_call);
 	if (r->http != NULL)
 		http_cancel(r->x->conf.http, r->http);
+	tikv_target_fini(&r->tikv);
 	free(r->subject_rv);
 	obj_unref(r->subject);
 	plan_free(r->plan);

@@ -16,6 +16,7 @@
 #include "engine/plan.h"
 #include "kube/api.h"
 #include "kube/event.h"
+#include "pd/tikvview.h"
 
 struct exec;
 struct exec_run;
@@ -30,8 +31,11 @@ struct exec_conf {
 	struct metrics *metrics;
 	void *arg;
 	struct pdview *(*pdview)(void *arg, const char *ns, const char *cluster);
-	/* TiKV's own config API (tikv_config): base URL of an instance, or NULL. */
-	const char *(*instance_url)(void *arg, const char *ns, const char *instance);
+	/* TiKV's own config API (tikv_config): where an instance answers, and who hears what came
+	 * of a change. */
+	void (*tikv_target)(
+		void *arg, const char *ns, const char *instance, struct tikv_target *out);
+	struct tikvview *(*tikvview)(void *arg);
 	struct http *http;
 };
 

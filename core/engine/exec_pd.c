@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,6 +101,12 @@ on_pd_written(void *arg, const cJSON *body, int64_t date_ms, const struct err *w
 	r->pd_call = NULL;
 	if (e.code == ERR_NOT_FOUND && a->kind == ACTION_PD_RESTORE_LEADERS)
 		err_clear(&e); /* nothing left to undo; the guard saw that PD has its schedulers */
+	/* A setting that PD does not take is an answer: the script reads it, and others follow. */
+	if (a->kind == ACTION_PD_CONFIG && v != NULL &&
+		(e.code == ERR_NONE || e.code == ERR_INVALID)) {
+		pdview_tried(v, json_get(a->tree, "items"), e.code == ERR_NONE ? "" : e.msg);
+		err_clear(&e);
+	}
 	if (e.code == ERR_NONE)
 		guard_note(r->x->conf.guard, &s, a, true);
 	/* A lost answer may have been carried out: look in any case. */
@@ -178,17 +185,23 @@ exec_pd_send(struct exec_run *r, const struct action *a, struct err *e)
 	return 0;
 }
 
+/* A complaint of TiKV is an answer too: what a change did is found by reading back. */
 static void
 on_tikv(void *arg, const struct http_head *h, const char *body, size_t n, const struct err *why)
 {
 	struct exec_run *r = arg;
+	const struct action *a = exec_action(r);
 	struct err e = *why;
+	char text[300];
 
 	r->http = NULL;
-	if (e.code == ERR_NONE && h->status != 200)
-		err_set(&e, h->status >= 500 ? ERR_INVALID : ERR_PROTOCOL,
-			"TiKV refused the configuration: %d: %.*s", h->status,
-			(int)(n < 300 ? n : 300), body);
+	tikv_target_fini(&r->tikv);
+	if (e.code == ERR_NONE) {
+		snprintf(text, sizeof text, "%.*s", (int)(n < 299 ? n : 299), body);
+		tikvview_tried(r->x->conf.tikvview(r->x->conf.arg), r->ns,
+			json_str(a->tree, "instance", ""), json_get(a->tree, "items"),
+			h->status == 200 ? "" : text);
+	}
 	exec_step_done(r, &e);
 }
 
@@ -212,16 +225,17 @@ texts_of(const cJSON *items)
 int
 exec_tikv_send(struct exec_run *r, const struct action *a, struct err *e)
 {
-	const char *instance = json_str(a->tree, "instance", ""), *base;
+	const char *instance = json_str(a->tree, "instance", "");
 	struct exec_conf *c = &r->x->conf;
 	char *url, *text;
 	cJSON *body;
 	struct http_call call = { 0 };
 
-	base = c->instance_url != NULL ? c->instance_url(c->arg, r->ns, instance) : NULL;
-	if (base == NULL)
+	if (c->tikv_target != NULL)
+		c->tikv_target(c->arg, r->ns, instance, &r->tikv);
+	if (r->tikv.url == NULL)
 		return err_set(e, ERR_UNAVAILABLE, "TiKV %s has no address yet", instance);
-	url = xasprintf("%s/config", base);
+	url = xasprintf("%s/config", r->tikv.url);
 	body = texts_of(json_get(a->tree, "items"));
 	text = json_string(body);
 	json_free(body);
@@ -230,6 +244,7 @@ exec_tikv_send(struct exec_run *r, const struct action *a, struct err *e)
 		.body = text,
 		.body_len = strlen(text),
 		.content_type = "application/json",
+		.cred = r->tikv.cred,
 		.pool = "tikv",
 		.total_ms = GUARD_REQUEST_MS,
 		.max_body = 64 << 10,

@@ -29,6 +29,7 @@ struct exec_run {
 	struct pd *pd;
 	struct pd_call *pd_call;
 	struct http_req *http;
+	struct tikv_target tikv; /* of http */
 };
 
 struct exec {

@@ -510,8 +510,17 @@ guard_g3(const struct ask *q, struct err *e)
 					 : guard_no(e, G3, "not ours: member %s is not of %s",
 						   a->member_id, q->s->object->name);
 	case ACTION_TIKV_CONFIG:
-	case ACTION_PD_TRANSFER_LEADER:
+		return q->s->object->kind == KIND_TIKV && strcmp(json_str(a->tree, "instance", ""),
+								  q->s->object->name) == 0
+			       ? 0
+			       : guard_no(e, G3, "not ours: settings of %s",
+					 json_str(a->tree, "instance", ""));
 	case ACTION_PD_CONFIG:
+		/* One cluster, one configuration: of the Cluster, or of a group of PD. */
+		return q->s->object->kind == KIND_CLUSTER || q->s->object->kind == KIND_PDGROUP
+			       ? 0
+			       : guard_no(e, G3, "not ours: PD's settings");
+	case ACTION_PD_TRANSFER_LEADER:
 	case ACTION_EVENT:
 	case ACTION_COUNT:
 		return 0;

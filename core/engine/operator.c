@@ -313,6 +313,7 @@ new_engine(struct tikv_operator *o)
 		.store = feed_want,
 		.trouble = feed_trouble,
 		.pdview = pds_view,
+		.tikvview = pds_tikv_view,
 		.operator_facts = facts,
 		.breaker = breaker,
 		.clock = c->loop->clock });
@@ -335,7 +336,8 @@ new_engine(struct tikv_operator *o)
 		.metrics = c->metrics,
 		.arg = o,
 		.pdview = pds_view,
-		.instance_url = pds_instance_url,
+		.tikv_target = pds_tikv_target,
+		.tikvview = pds_tikv_view,
 		.http = c->http });
 	o->record = record_new(c->record_bytes);
 }
@@ -424,7 +426,6 @@ operator_free(struct tikv_operator *o)
 	record_free(o->record);
 	events_free(o->events);
 	api_free(o->api);
-	free(o->url);
 	free(o->id);
 	free_texts(o);
 	free(o);

@@ -425,20 +425,6 @@ pds_recall(struct tikv_operator *o)
 		recall(it.value);
 }
 
-void
-pds_new(struct tikv_operator *o)
-{
-	o->pds = map_new(pdfeed_free);
-	o->retired = map_new(pdfeed_free);
-}
-
-void
-pds_free(struct tikv_operator *o)
-{
-	map_free(o->pds);
-	map_free(o->retired);
-}
-
 static struct pdfeed *
 find(const struct tikv_operator *o, const char *ns, const char *cluster)
 {
@@ -480,8 +466,8 @@ pds_since(void *arg, const char *ns, const char *cluster, int64_t mono_ms)
 }
 
 /* Where PD says that the store of this instance answers. */
-const char *
-pds_instance_url(void *arg, const char *ns, const char *instance)
+void
+pds_tikv_target(void *arg, const char *ns, const char *instance, struct tikv_target *out)
 {
 	struct tikv_operator *o = arg;
 	struct store *s = feed_peek(o, KIND_TIKV);
@@ -491,8 +477,50 @@ pds_instance_url(void *arg, const char *ns, const char *instance)
 	const cJSON *store = f ? pdview_store(f->view, json_str(tree, "status.id", "")) : NULL;
 	const char *address = json_str(store, "status_address", "");
 
-	free(o->url);
-	o->url = *address ? xasprintf("%s://%s", f->tls ? "https" : "http", address) : NULL;
+	*out = (struct tikv_target){ 0 };
+	if (*address) {
+		out->url = xasprintf("%s://%s", f->tls ? "https" : "http", address);
+		out->since = xasprintf("%s %lld", json_str(store, "id", ""),
+			(long long)json_int(store, "started_at", 0));
+		out->cred = f->cred ? cred_pem(f->ca, f->cert, f->key, f->insecure) : NULL;
+	}
 	json_free(tree);
-	return o->url;
+}
+
+static void
+on_tikv_change(void *arg, const char *ns, const char *instance)
+{
+	struct tikv_operator *o = arg;
+
+	if (o->ctl)
+		ctl_tikv_event(o->ctl, ns, instance);
+}
+
+struct tikvview *
+pds_tikv_view(void *arg)
+{
+	struct tikv_operator *o = arg;
+
+	return o->tikvs;
+}
+
+void
+pds_new(struct tikv_operator *o)
+{
+	o->pds = map_new(pdfeed_free);
+	o->retired = map_new(pdfeed_free);
+	o->tikvs = tikvview_new(&(struct tikvview_conf){ .loop = o->conf.loop,
+		.http = o->conf.http,
+		.log = o->conf.log,
+		.arg = o,
+		.target = pds_tikv_target,
+		.on_change = on_tikv_change });
+}
+
+void
+pds_free(struct tikv_operator *o)
+{
+	tikvview_free(o->tikvs);
+	map_free(o->pds);
+	map_free(o->retired);
 }

@@ -40,13 +40,13 @@ struct tikv_operator {
 	struct script *script;
 	struct record *record;
 	struct ctl *ctl;
-	struct map *pds;     /* "ns/name" of a Cluster -> struct pdfeed */
+	struct map *pds; /* "ns/name" of a Cluster -> struct pdfeed */
+	struct tikvview *tikvs;
 	struct map *retired; /* PDs of Clusters that are gone, while a plan may use them */
 	struct timer *sync_timer;
 	int64_t sync_until;
 	bool started, synced, stopping;
 	char *id;  /* "namespace/lease", "" without a lease */
-	char *url; /* of the last instance_url() */
 	char why[256];
 	void (*stopped)(void *arg);
 	void *stopped_arg;
@@ -74,7 +74,8 @@ void pds_new(struct tikv_operator *o);
 struct pdview *pds_view(void *arg, const char *ns, const char *cluster);
 void pds_busy(void *arg, const char *ns, const char *cluster, const char *key, bool busy);
 bool pds_since(void *arg, const char *ns, const char *cluster, int64_t mono_ms);
-const char *pds_instance_url(void *arg, const char *ns, const char *instance);
+void pds_tikv_target(void *arg, const char *ns, const char *instance, struct tikv_target *out);
+struct tikvview *pds_tikv_view(void *arg);
 
 /* ---- sources ---- */
 void sources_state(void *arg, const struct obj *configmap, const char *state, const char *name,

@@ -105,6 +105,9 @@ want_need(struct wanted *l, const struct world_need *n, const char *ns)
 	case NEED_PD:
 		world_pd_topics(n, ns, want, l);
 		return;
+	case NEED_TIKV:
+		topic = xasprintf("T%s/%s", ns, n->instance);
+		break;
 	case NEED_ONE:
 		value = one_key(n, ns);
 		topic = object_topic(n->kind, 'n', value);
@@ -200,6 +203,21 @@ put_pd(struct building *b, const struct world_need *n)
 	json_put(b->out, n->as, pd);
 }
 
+static cJSON *
+tikv_member(struct building *b, const struct world_need *n)
+{
+	const struct world_sources *from = &b->w->from;
+	struct tikvview *v = from->tikvview ? from->tikvview(from->arg) : NULL;
+	cJSON *out;
+
+	if (v)
+		return tikvview_ask(v, b->ns, n->instance, n->settings, n->fresh);
+	out = json_object();
+	json_put_bool(out, "known", false);
+	json_put_str(out, "reason", "nobody asks TiKV here");
+	return out;
+}
+
 static int
 put_need(struct building *b, const cJSON *item, struct err *e)
 {
@@ -215,6 +233,8 @@ put_need(struct building *b, const cJSON *item, struct err *e)
 	want_need(&b->wanted, &n, b->ns);
 	if (n.form == NEED_PD)
 		put_pd(b, &n);
+	else if (n.form == NEED_TIKV)
+		json_put(b->out, n.as, tikv_member(b, &n));
 	else
 		put_objects(b, &n);
 	world_need_fini(&n);
@@ -422,6 +442,18 @@ world_interested_pd(struct world *w, const char *ns, const char *cluster,
 	world_index_round(w->index);
 	for (size_t i = 0; i < n; i++)
 		world_pd_touched(v, ns, cluster, changed[i], tell_topic, &x);
+}
+
+void
+world_interested_tikv(
+	struct world *w, const char *ns, const char *instance, world_key_fn *fn, void *arg)
+{
+	struct telling x = { w, fn, arg };
+	char *topic = xasprintf("T%s/%s", ns, instance);
+
+	world_index_round(w->index);
+	tell_topic(&x, topic);
+	free(topic);
 }
 
 void

@@ -10,7 +10,9 @@
  *   {as="all", kind="TiKVGroup", fields={...}}               of the namespace (all if
  * cluster-scoped) {as="node", kind="Node", name=NAME}                      one object, absent when
  * there is none {as="pd", pd=CLUSTER, stores="all"|"none", store=ID, address=HOST:PORT,
- * member=NAME, fresh=SECONDS, wake={TOPIC, ...}} Without `fields` the whole object comes. `uid` may
+ * member=NAME, fresh=SECONDS, wake={TOPIC, ...}, settings={KEY, ...}}
+ *   {as="live", tikv=NAME, settings={KEY, ...}, fresh=SECONDS}   of a TiKV's process, read so often
+ * Without `fields` the whole object comes. `uid` may
  * stand beside `name`: another uid is absent.
  *
  * Always there: now (seconds), clock {year, month, day, hour, minute, second, weekday (0 = Sunday)}
@@ -21,7 +23,8 @@
  *
  * The PD member is {known, reason, age, settled, history (why, only when it changed), breaker (why
  * it is open, G9), cluster_id, version, leader, members, counts, replication, schedulers, evicting,
- * regions, bootstrapped, halted, stores (for stores="all"), store (by id; without an id by
+ * regions, bootstrapped, halted, settings {KEY: value} and tried
+ * {KEY: {value, why}} (for settings), stores (for stores="all"), store (by id; without an id by
  * address), member (by name)}. When it is not known, or older than `fresh` (30 s), only
  * known=false, reason, age, history and breaker are there.
  *
@@ -36,6 +39,7 @@
 #include "base/map.h"
 #include "kube/store.h"
 #include "pd/pdview.h"
+#include "pd/tikvview.h"
 
 struct world;
 
@@ -44,6 +48,7 @@ struct world_sources {
 	struct store *(*store)(void *arg, enum kind k); /* NULL: not watched */
 	const char *(*trouble)(void *arg, enum kind k); /* why it is not synced; "" fine */
 	struct pdview *(*pdview)(void *arg, const char *ns, const char *cluster); /* NULL: none */
+	struct tikvview *(*tikvview)(void *arg); /* NULL: TiKV's settings are never known */
 	cJSON *(*operator_facts)(void *arg); /* the caller frees */
 	/* Why the guard's breaker of a cluster is open, "" when closed; may be NULL. */
 	const char *(*breaker)(void *arg, const char *ns, const char *cluster);
@@ -65,6 +70,9 @@ void world_interested(
 /* Keys that asked for PD facts of a cluster which `changed` (as pdview reports it) touches. */
 void world_interested_pd(struct world *w, const char *ns, const char *cluster,
 	const char *const *changed, size_t n, world_key_fn *fn, void *arg);
+/* Keys that asked for the settings of a TiKV. */
+void world_interested_tikv(
+	struct world *w, const char *ns, const char *instance, world_key_fn *fn, void *arg);
 void world_forget(struct world *w, const char *key);
 
 #endif

@@ -10,7 +10,8 @@
 static const char *const object_keys[] = { "as", "kind", "owner", "label", "cluster", "name", "uid",
 	"fields", NULL };
 static const char *const pd_keys[] = { "as", "pd", "stores", "store", "address", "member", "fresh",
-	"wake", NULL };
+	"wake", "settings", NULL };
+static const char *const tikv_keys[] = { "as", "tikv", "settings", "fresh", NULL };
 static const char *const reserved[] = { "now", "clock", "kind", "object", "deleting", "operator",
 	"last", "ages", "unknown", NULL };
 
@@ -143,9 +144,46 @@ read_object(struct world_need *out, const cJSON *item, const char *ns, struct pr
 }
 
 static int
+read_fresh(struct world_need *out, const cJSON *item, struct err *e)
+{
+	const cJSON *fresh = json_get(item, "fresh");
+
+	if (fresh && (!cJSON_IsNumber(fresh) || fresh->valuedouble <= 0))
+		return err_set(e, ERR_INVALID, "needs: %s: fresh: expected seconds", out->as);
+	out->fresh = fresh ? fresh->valuedouble : 0;
+	return 0;
+}
+
+static int
+read_settings(struct world_need *out, const cJSON *item, struct err *e)
+{
+	const cJSON *it;
+
+	out->settings = json_get(item, "settings");
+	if (out->settings && !cJSON_IsArray(out->settings) && out->settings->child)
+		return err_set(e, ERR_INVALID, "needs: %s: settings: expected a list", out->as);
+	cJSON_ArrayForEach(it, out->settings) if (!cJSON_IsString(it)) return err_set(
+		e, ERR_INVALID, "needs: %s: settings: expected names", out->as);
+	return 0;
+}
+
+/* `fresh` is how often the process is read: an age that nobody gave is no wish. */
+static int
+read_tikv(struct world_need *out, const cJSON *item, struct err *e)
+{
+	out->form = NEED_TIKV;
+	if (text_of(item, out->as, "tikv", &out->instance, e) < 0 || read_fresh(out, item, e) < 0 ||
+		read_settings(out, item, e) < 0)
+		return -1;
+	if (out->fresh == 0)
+		return err_set(e, ERR_INVALID, "needs: %s: fresh: missing", out->as);
+	return 0;
+}
+
+static int
 read_pd(struct world_need *out, const cJSON *item, struct err *e)
 {
-	const cJSON *store = json_get(item, "store"), *fresh = json_get(item, "fresh"), *it;
+	const cJSON *store = json_get(item, "store"), *it;
 	const char *stores;
 
 	out->form = NEED_PD;
@@ -164,9 +202,8 @@ read_pd(struct world_need *out, const cJSON *item, struct err *e)
 		out->store = xstrdup(json_text(store));
 	else if (store)
 		return err_set(e, ERR_INVALID, "needs: %s: store: expected an id", out->as);
-	if (fresh && (!cJSON_IsNumber(fresh) || fresh->valuedouble <= 0))
-		return err_set(e, ERR_INVALID, "needs: %s: fresh: expected seconds", out->as);
-	out->fresh = fresh ? fresh->valuedouble : 0;
+	if (read_fresh(out, item, e) < 0 || read_settings(out, item, e) < 0)
+		return -1;
 	out->wake = json_get(item, "wake");
 	if (out->wake && !cJSON_IsArray(out->wake) && out->wake->child)
 		return err_set(e, ERR_INVALID, "needs: %s: wake: expected a list", out->as);
@@ -179,8 +216,10 @@ int
 world_need_read(struct world_need *out, const cJSON *item, const char *ns,
 	struct projections *projections, struct err *e)
 {
-	bool pd = json_get(item, "pd") != NULL;
+	bool pd = json_get(item, "pd") != NULL, tikv = !pd && json_get(item, "tikv") != NULL;
+	const char *const *keys = pd ? pd_keys : tikv ? tikv_keys : object_keys;
 	const cJSON *it;
+	int rc;
 
 	memset(out, 0, sizeof(*out));
 	out->as = json_text(json_get(item, "as"));
@@ -188,10 +227,12 @@ world_need_read(struct world_need *out, const cJSON *item, const char *ns,
 		return err_set(e, ERR_INVALID, "needs: an item without `as`");
 	if (among(reserved, out->as))
 		return err_set(e, ERR_INVALID, "needs: as=%s: the name is taken", out->as);
-	cJSON_ArrayForEach(
-		it, item) if (!among(pd ? pd_keys : object_keys, it->string)) return err_set(e,
-		ERR_INVALID, "needs: %s: unknown key %s", out->as, it->string);
-	if ((pd ? read_pd(out, item, e) : read_object(out, item, ns, projections, e)) == 0)
+	cJSON_ArrayForEach(it, item) if (!among(keys, it->string)) return err_set(
+		e, ERR_INVALID, "needs: %s: unknown key %s", out->as, it->string);
+	rc = pd     ? read_pd(out, item, e)
+	     : tikv ? read_tikv(out, item, e)
+		    : read_object(out, item, ns, projections, e);
+	if (rc == 0)
 		return 0;
 	world_need_fini(out);
 	return -1;

@@ -10,7 +10,7 @@
 
 struct world_need {
 	const char *as;
-	enum { NEED_LIST, NEED_ONE, NEED_PD } form;
+	enum { NEED_LIST, NEED_ONE, NEED_PD, NEED_TIKV } form;
 	enum kind kind;
 	enum store_index index; /* lists */
 	char *value;            /* as store_list() takes it; lists */
@@ -22,6 +22,8 @@ struct world_need {
 	const char *address, *member;
 	double fresh; /* seconds, 0: any age */
 	const cJSON *wake;
+	const char *instance;  /* TiKV */
+	const cJSON *settings; /* dotted names: of PD, or of the instance; NULL: none */
 };
 
 int world_need_read(struct world_need *out, const cJSON *item, const char *ns,

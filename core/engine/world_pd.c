@@ -44,6 +44,17 @@ why_unknown(const struct world_need *n, const struct pdview *v, int64_t age)
 	return NULL;
 }
 
+static void
+put_settings(cJSON *out, const struct world_need *n, const struct pdview *v)
+{
+	const cJSON *all = json_get(pdview_snapshot(v), "settings"), *it;
+	cJSON *mine = json_put(out, "settings", json_object());
+
+	cJSON_ArrayForEach(it, n->settings)
+		put_lent(mine, it->valuestring, json_path(all, it->valuestring));
+	put_lent(out, "tried", pdview_was_tried(v));
+}
+
 cJSON *
 world_pd_member(const struct world_need *n, const struct pdview *v)
 {
@@ -81,6 +92,8 @@ world_pd_member(const struct world_need *n, const struct pdview *v)
 	put_lent(out, "store", store);
 	if (n->member)
 		put_lent(out, "member", pdview_member(v, n->member));
+	if (n->settings)
+		put_settings(out, n, v);
 	return out;
 }
 

@@ -98,6 +98,7 @@ pdview_free(struct pdview *v)
 	json_free(v->health);
 	json_free(v->counts);
 	json_free(v->recorded);
+	json_free(v->tried);
 	map_free(v->busy);
 	map_free(v->by_id);
 	map_free(v->by_address);
@@ -695,6 +696,24 @@ pdview_recall(struct pdview *v, cJSON *own_recorded)
 {
 	json_free(v->recorded);
 	v->recorded = own_recorded;
+}
+
+void
+pdview_tried(struct pdview *v, const cJSON *items, const char *why)
+{
+	struct changes c = { 0 };
+	const cJSON *m;
+
+	if (v->tried == NULL)
+		v->tried = json_object();
+	cJSON_ArrayForEach(m, items)
+	{
+		cJSON *one = json_put(v->tried, m->string, json_object());
+		json_put(one, "value", json_clone(m));
+		json_put_str(one, "why", why);
+	}
+	changes_add(&c, "settings");
+	tell(v, &c);
 }
 
 void

@@ -22,7 +22,8 @@
  *   counts {Up,Disconnected,Down,Offline,Tombstone},
  *   replication {max_replicas,location_labels[],isolation_level,voters (fewest that any key range
  *     has by the placement rules),peers (most that any wants)}, schedulers[], evicting[],
- *   regions {total,down_peer,pending_peer,miss_peer} (absent: unknown), halted (bool).
+ *   regions {total,down_peer,pending_peer,miss_peer} (absent: unknown), halted (bool),
+ *   settings {schedule{},replication{},...} as PD prints them.
  */
 #include "base/rng.h"
 #include "pd/pd.h"
@@ -38,8 +39,8 @@ struct pdview_conf {
 	struct log *log;
 	struct metrics *metrics;
 	/* After each poll that changed something a listener may care about. `changed` lists what:
-	 * "leader", "members", "known", "settled", "counts", "config", "schedulers", "regions",
-	 * "history", "store:<id>" (also when it is new or gone); figures
+	 * "leader", "members", "known", "settled", "counts", "config", "settings", "schedulers",
+	 * "regions", "history", "store:<id>" (also when it is new or gone); figures
 	 * (leaders, regions, bytes) are reported as "figures:<id>" only on a material change. */
 	void (*on_change)(void *arg, const char *const *changed, size_t n);
 	void *arg;
@@ -67,6 +68,10 @@ void pdview_expect_cluster(struct pdview *v, const char *cluster_id);
 /* What was recorded of stores before this process asked PD, { id: true (lives) | false (was
  * removed) }: a first list that says otherwise is history changed. Takes the tree. */
 void pdview_recall(struct pdview *v, cJSON *own_recorded);
+/* These settings were sent to PD; why: its complaint, "" when it had none. Kept until they are sent
+ * again: what a setting is now, settings tells. */
+void pdview_tried(struct pdview *v, const cJSON *items, const char *why);
+const cJSON *pdview_was_tried(const struct pdview *v); /* {key: {value, why}}, NULL: nothing */
 /* A person confirmed that what PD says now counts: history_changed ends. */
 void pdview_confirm(struct pdview *v);
 /* TiKV's pd-heartbeat-tick-interval where it is not the default of one minute. */

@@ -196,7 +196,8 @@ cJSON *
 pdview_build(struct pdview *v, struct round *r)
 {
 	cJSON *out = json_object(), *s, *evicting, *schedulers,
-	      *replication = kept(v, "replication", &r->replication);
+	      *replication = kept(v, "replication", &r->replication),
+	      *settings = kept(v, "settings", &r->settings);
 	bool halted = v->asked[PART_CONFIG] == r->began ? r->halted
 							: json_bool(v->snapshot, "halted", false);
 
@@ -220,6 +221,8 @@ pdview_build(struct pdview *v, struct round *r)
 	put_placement(replication, v->voters, v->peers);
 	if (replication != NULL)
 		json_put(out, "replication", replication);
+	if (settings != NULL)
+		json_put(out, "settings", settings);
 	schedulers = kept(v, "schedulers", &r->schedulers);
 	json_put(out, "schedulers", schedulers != NULL ? schedulers : json_array());
 	json_put(out, "evicting", evicting != NULL ? evicting : json_array());
@@ -337,6 +340,7 @@ pdview_diff(struct pdview *v, const cJSON *old, const cJSON *now, struct changes
 	diff_part(old, now, "counts", "counts", c);
 	diff_part(old, now, "schedulers", "schedulers", c);
 	diff_part(old, now, "regions", "regions", c);
+	diff_part(old, now, "settings", "settings", c);
 	if (old == NULL ||
 		json_bool(old, "bootstrapped", false) != json_bool(now, "bootstrapped", false))
 		changes_add(c, "counts");

@@ -81,3 +81,9 @@ pdview_history_changed(const struct pdview *v, const char **why)
 		*why = v->history != NULL ? v->history : "";
 	return v->history != NULL;
 }
+
+const cJSON *
+pdview_was_tried(const struct pdview *v)
+{
+	return v->tried;
+}

@@ -42,6 +42,7 @@ struct round {
 	cJSON *schedulers; /* list of names */
 	cJSON *evicting;   /* list of ids */
 	cJSON *replication;
+	cJSON *settings; /* {schedule, replication, ...} as PD prints them */
 	cJSON *members;
 	cJSON *leader; /* {id, name} */
 	cJSON *health; /* {id: bool} */
@@ -85,6 +86,7 @@ struct pdview {
 	int64_t tick_ms;
 	bool was_settled;
 
+	cJSON *tried;     /* {key: {value, why}}: settings that were sent */
 	char *history;    /* why PD's history changed, NULL: it did not */
 	char *expect;     /* recorded cluster id, "" when none */
 	cJSON *recorded;  /* id -> bool: what was recorded of stores elsewhere, NULL: judged */

@@ -328,6 +328,24 @@ truth(const cJSON *v)
 	return cJSON_IsTrue(v) || (cJSON_IsString(v) && strcmp(v->valuestring, "true") == 0);
 }
 
+/* Sections whose items PD takes while it runs, and those of its own process that a restart changes.
+ * What differs from member to member stays out, and the list of schedulers: there is a part for it.
+ */
+static cJSON *
+settings_of(const cJSON *body)
+{
+	static const char *const left_out[] = { "client-urls", "peer-urls", "advertise-client-urls",
+		"advertise-peer-urls", "name", "data-dir", "initial-cluster", "security" };
+	cJSON *out = json_clone(body);
+	cJSON *schedule = (cJSON *)json_get(out, "schedule");
+
+	for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++)
+		json_drop(out, left_out[i]);
+	if (schedule != NULL)
+		json_drop(schedule, "schedulers-v2");
+	return out;
+}
+
 int
 pdview_read_config(struct round *r, const cJSON *body, struct err *e)
 {
@@ -353,6 +371,8 @@ pdview_read_config(struct round *r, const cJSON *body, struct err *e)
 	json_put_str(
 		r->replication, "isolation_level", json_str(replication, "isolation-level", ""));
 	r->halted = truth(json_path(body, "schedule.halt-scheduling"));
+	json_free(r->settings);
+	r->settings = settings_of(body);
 	return 0;
 }
 
@@ -432,6 +452,7 @@ round_fini(struct round *r)
 	json_free(r->schedulers);
 	json_free(r->evicting);
 	json_free(r->replication);
+	json_free(r->settings);
 	json_free(r->members);
 	json_free(r->leader);
 	json_free(r->health);

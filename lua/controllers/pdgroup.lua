@@ -4,6 +4,7 @@ local bootstrap = require "lib.bootstrap"
 local deletion = require "lib.deletion"
 local group = require "lib.group"
 local lost_member = require "lib.lost_member"
+local online = require "lib.online"
 local report = require "lib.report_group"
 local scaling = require "lib.scaling"
 local shrinking = require "lib.shrinking"
@@ -12,16 +13,16 @@ local C = {
   name = "pdgroup", api = 1, kind = "PDGroup", owns = { "PD", "Service", "ControllerRevision" },
   essential = { "rows", "claims", "revisions", "siblings" },
   steps = { "delete", "cluster", "paused", "finalizer", "services", "revision", "suspended", "config",
-    "failover", "grow", "founded", "shrink", "in_place", "scaled", "repair", "settle" },
+    "failover", "grow", "founded", "shrink", "in_place", "online", "scaled", "repair", "settle" },
 }
 
 -- Until PD is founded every claim of the cluster matters: any may forbid it. Later only our own.
 function C.needs(object)
   local claims = { kube.label.group, object.metadata.name }
   if not object.spec.bootstrapped then claims = { kube.label.cluster, object.spec.cluster.name } end
-  local wake = { "leader", "members" }
-  if object.metadata.deletionTimestamp then wake[3] = "counts" end
-  return group.needs(object, claims, "none", wake)
+  local wake = { "leader", "members", "settings" }
+  if object.metadata.deletionTimestamp then wake[4] = "counts" end
+  return group.needs(object, claims, "none", wake, online.needs_pd(object))
 end
 
 C.delete, C.cluster, C.paused = deletion.group, group.cluster, group.paused
@@ -70,6 +71,12 @@ function C.in_place(w, p)
 end
 
 C.scaled = group.scaled
+-- What PD keeps itself is changed through its API, whatever the update strategy.
+function C.online(w, p)
+  local _, list = group.view(w)
+  return online.pd(w, p, list)
+end
+
 C.settle = group.settle
 C.status = report.of
 

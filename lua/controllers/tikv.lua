@@ -4,6 +4,7 @@ local deletion = require "lib.deletion"
 local instance = require "lib.instance"
 local lifecycle = require "lib.lifecycle"
 local offline = require "lib.offline"
+local online = require "lib.online"
 local pvc = require "lib.pvc"
 local report = require "lib.report_instance"
 local store = require "lib.store"
@@ -12,7 +13,7 @@ local C = {
   name = "tikv", api = 1, kind = "TiKV", owns = { "Pod", "ConfigMap", "PersistentVolumeClaim" },
   essential = { "claims", "pod", "configmap" },
   steps = { "delete", "cluster", "paused", "finalizer", "leave", "claims", "config", "suspended", "pod", "ready",
-    "registered", "volumes", "labels" },
+    "registered", "volumes", "labels", "online" },
 }
 
 function C.needs(object)
@@ -22,6 +23,7 @@ function C.needs(object)
     wake = json.array(offline.wake(object, { "store", "figures", "config" })),
     store = (status.id or "") ~= "" and status.id or nil }
   offline.needs(object, i, out)
+  online.needs_tikv(object, out)
   return out
 end
 
@@ -89,6 +91,8 @@ function C.labels(w, p)
   local i, _, found = facts(w)
   if found and found.state == "Up" then return store.labels(w, p, i, found) end
 end
+
+C.online = online.tikv
 
 function C.status(w, t)
   local i, id, found = facts(w)

@@ -5,6 +5,7 @@ local hooks = require "lib.hooks"
 local failover = require "lib.failover"
 local instance = require "lib.instance"
 local members = require "lib.members"
+local online = require "lib.online"
 local ordinals = require "lib.ordinals"
 local revision = require "lib.revision"
 local scaling = require "lib.scaling"
@@ -15,7 +16,8 @@ local M = {}
 
 ---@param claims {[1]: string, [2]: string} label by which claims are asked for
 ---@param wake string[] topics of PD that should wake the group
-function M.needs(group, claims, stores, wake)
+---@param settings string[]? names of PD's settings
+function M.needs(group, claims, stores, wake, settings)
   local component, cluster = kube.component[group.kind], group.spec.cluster.name
   local out = {
     { as = "cluster", kind = "Cluster", name = cluster, fields = instance.CLUSTER },
@@ -23,7 +25,8 @@ function M.needs(group, claims, stores, wake)
       label = { kube.label.group, group.metadata.name }, fields = shrinking.fields(group) },
     { as = "claims", kind = "PersistentVolumeClaim", label = claims, fields = ordinals.CLAIM },
     { as = "revisions", kind = "ControllerRevision", owner = group.metadata.uid, fields = revision.FIELDS },
-    { as = "pd", pd = cluster, stores = stores, wake = json.array(wake), fresh = 30 },
+    { as = "pd", pd = cluster, stores = stores, wake = json.array(wake), fresh = 30,
+      settings = settings },
   }
   for _, s in ipairs(services.needs(group)) do out[#out + 1] = s end
   for _, s in ipairs(hooks.needs(group)) do out[#out + 1] = s end
@@ -123,6 +126,7 @@ function M.settle(w, p)
   end
   local leaving = shrinking.leaving(w, p, list)
   if leaving then return leaving end
+  if w.object.kind == "TiKVGroup" then online.group(w, p, live) end
   if not w.object.spec.minReadySeconds then return end
   local left = 0
   for _, m in ipairs(live) do left = math.max(left, m.left) end

@@ -26,6 +26,7 @@ M.annotation = {
   operation = OWN .. "operation", spent = OWN .. "spent",
   replace = OWN .. "replace", spare_for = OWN .. "spare-for", destroyed = OWN .. "destroyed", hold = OWN .. "hold",
   operator = OWN .. "operator", behaviour = OWN .. "behaviour", confirm = OWN .. "confirm",
+  online = OWN .. "online-config",
 }
 
 local versions = {

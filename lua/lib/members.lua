@@ -15,6 +15,7 @@ M.ROW = {
   heard = "status.lastHeartbeat", replace = kube.path_annotation(kube.annotation.replace),
   spare_for = kube.path_annotation(kube.annotation.spare_for),
   destroyed = kube.path_annotation(kube.annotation.destroyed), hold = kube.path_annotation(kube.annotation.hold),
+  generation = "metadata.generation", observed = "status.observedGeneration",
 }
 
 ---A mark of replacement that was taken back.

@@ -7,6 +7,7 @@ local group = require "lib.group"
 local hooks = require "lib.hooks"
 local lost_member = require "lib.lost_member"
 local members = require "lib.members"
+local online = require "lib.online"
 local scaling = require "lib.scaling"
 local status = require "lib.status"
 
@@ -83,7 +84,7 @@ local function progressing(w, f, ph, why)
   return conditions.of("Progressing", true, why.reason ~= "" and why.reason or ph)
 end
 
-local function conditions_of(w, f, ph, why)
+local function conditions_of(w, f, ph, why, t)
   local ready = f.ready >= f.wanted and ph ~= "Suspended" and why.reason ~= "MinReadySeconds"
   local list = {
     conditions.of("Ready", ready, ready and "Ready" or "NotAllInstancesReady", "%d of %d ready", f.ready, f.wanted),
@@ -93,6 +94,9 @@ local function conditions_of(w, f, ph, why)
       ph == "Suspended" and (f.suspended == #f.list and "Suspended" or "Suspending") or "Unsuspended"),
     conditions.of("Degraded", ph == "Degraded", ph == "Degraded" and "InstancesNotReady" or "AsExpected"),
   }
+  if w.object.kind == "PDGroup" and (online.needs_pd(w.object) or {})[1] then
+    list[#list + 1] = online.condition(t, f.old.conditions)
+  end
   return conditions.set(f.old.conditions, list, w.object.metadata.generation, w.now)
 end
 
@@ -125,7 +129,7 @@ function M.of(w, t)
     s.foundingMembers = founders(w) or f.old.foundingMembers
     s.mode = done and (o.spec.template.spec.mode or "") or f.old.mode
   end
-  s.conditions = conditions_of(w, f, ph, why)
+  s.conditions = conditions_of(w, f, ph, why, t)
   -- counts of a group on its way change with every instance: one write a second is plenty
   return s, status.delay(f.old, s, { "phase", "observedGeneration", "updateRevision", "hooks" }, 1)
 end

@@ -4,6 +4,7 @@
 local conditions = require "lib.conditions"
 local lifecycle = require "lib.lifecycle"
 local offline = require "lib.offline"
+local online = require "lib.online"
 local pvc = require "lib.pvc"
 local status = require "lib.status"
 local kube = require "lib.kube"
@@ -129,6 +130,9 @@ function M.tikv(w, t, i, id, found)
   local facts = { id = id, cluster_id = id ~= "" and known and w.pd.cluster_id or nil,
     lost = found and found.state, healthy = nil }
   if offline.asked(w, found) then facts.leaving = offline.next(w, i, id, found) end
+  if online.hot(w.object.spec) then
+    facts.more = { online.condition(t, w.object.status and w.object.status.conditions) }
+  end
   if known then facts.healthy = found ~= nil and (found.state == "Up" or found.state == "Offline") end
   local s, old = common(w, t, i, facts)
   s.formerStores = old.formerStores

@@ -3,6 +3,7 @@ local kube = require "lib.kube"
 local bootstrap = require "lib.bootstrap"
 local hooks = require "lib.hooks"
 local members = require "lib.members"
+local online = require "lib.online"
 local ordinals = require "lib.ordinals"
 local questions = require "lib.questions"
 local replacing = require "lib.replacing"
@@ -137,9 +138,11 @@ function M.in_place(w, p, list)
   local g = w.object
   local want = revision.template_hash(g.spec.template, kube.features(w.cluster))
   local rev = revision.name(g, kube.component[g.kind], kube.features(w.cluster))
-  for _, m in ipairs(list) do
+  local same = members.where(list, function(m) return not m.leaving and not m.outdated end)
+  local may = online.cautious(g.spec.template, same, want)
+  for _, m in ipairs(same) do
     if p:full() then return end
-    if not m.leaving and not m.outdated and m.row.template ~= want then
+    if m.row.template ~= want and may(m) then
       p:apply(M.instance(w, m.name, { topology = m.row.topology, founder = m.row.founder,
         spare_for = m.row.spare_for, uid = m.row.uid, revision = rev }))
     end

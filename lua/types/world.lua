@@ -20,6 +20,7 @@
 ---@field pod world.pod? of an instance
 ---@field configmap table? of an instance, whole
 ---@field node {name: string, labels: table<string, string>}? of an instance with a recorded node
+---@field live world.live? settings of a TiKV's process, where they are changed online
 ---@field pdgroups table[]? of a Cluster
 ---@field tikvgroups table[]? of a Cluster
 ---@field jobs table[]? of a group: those of its hooks, see lib/hooks
@@ -110,6 +111,16 @@
 ---@field evicting string[]
 ---@field regions {total: integer?, down_peer: integer?, pending_peer: integer?, miss_peer: integer?}
 ---@field halted boolean
+---@field settings table<string, any>? by the names asked for
+---@field tried table<string, {value: any, why: string}>? settings that were sent, "" when they were taken
+
+---@class world.live
+---@field known boolean
+---@field reason string? why it is not known
+---@field age number? seconds
+---@field since string? another one is another process
+---@field values table<string, any>? by the names asked for
+---@field tried table<string, {value: any, why: string}>? what was sent to this process, "" when it was taken
 
 ---@class world.store
 ---@field id string

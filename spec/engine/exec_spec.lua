@@ -6,6 +6,13 @@ local C, kube, pd = S.C, S.kube, S.pd
 
 local OWN = "core.tikv.org/"
 
+ffi.cdef "char *strdup(const char *);"
+local tikvs, tikv_url
+local tikv_target = ffi.cast("void (*)(void *, const char *, const char *, struct tikv_target *)",
+  function(_, _, _, out) out.url = tikv_url and ffi.C.strdup(tikv_url) or nil end)
+local tikv_view = ffi.cast("struct tikvview *(*)(void *)", function() return tikvs end)
+local on_tikv = ffi.cast("void (*)(void *, const char *, const char *)", function() end)
+
 local results = {}
 local on_done = ffi.cast("exec_done_fn *", function(arg, r)
   local n = tonumber(ffi.cast("uintptr_t", arg))
@@ -24,13 +31,17 @@ describe("exec", function()
     ev = C.events_new(api, "tikv-operator", "spec", r.w.log, r.w.metrics)
     expect = C.expect_new()
     C.expect_stores(expect, S.store_of, nil)
+    tikvs = C.tikvview_new(ffi.new("struct tikvview_conf", { loop = kube.loop, http = kube.http, log = r.w.log,
+      target = tikv_target, on_change = on_tikv }))
     x = C.exec_new(ffi.new("struct exec_conf", { loop = kube.loop, api = api, events = ev, guard = r.guard,
-      expect = expect, log = r.w.log, metrics = r.w.metrics, pdview = S.view_of, http = kube.http }))
+      expect = expect, log = r.w.log, metrics = r.w.metrics, pdview = S.view_of, http = kube.http,
+      tikv_target = tikv_target, tikvview = tikv_view }))
     n = #results + 1
     results[n] = { calls = 0 }
   end
   after_each(function()
     C.exec_free(x)
+    C.tikvview_free(tikvs)
     C.expect_free(expect)
     C.events_free(ev)
     C.api_free(api)
@@ -360,6 +371,7 @@ describe("exec", function()
     it("checks PD at its leader, then writes there: " .. name .. " (G8)", function()
       start {}
       local s = r:tikv(1, { id = "1" })
+      if name == "config" then s = r:subject("Cluster", "basic") end
       local sent
       r.pd.override[case[2]:match "(/pd.*)$"] = function(q)
         if q.method ~= "GET" then sent = q end
@@ -372,6 +384,71 @@ describe("exec", function()
       if case[3] then assert.equal(case[3], sent.body) end
     end)
   end
+
+  it("takes a setting that PD refuses for an answer: others follow, and the script is told", function()
+    start {}
+    r:tikv(1, { id = "1" })
+    r.pd.override["/pd/api/v1/config"] = function() return 400, '"config item x not found"' end
+    local got = pd_run(r:subject("Cluster", "basic"), { action = "pd_config", items = { ["schedule.x"] = 5 } })
+    assert.equal(-1, got.failed, got.msg)
+    local text = C.json_string(C.pdview_was_tried(r.view))
+    assert.equal("5", kube.at(ffi.string(text), "schedule\\.x.value"))
+    assert.truthy(kube.at(ffi.string(text), "schedule\\.x.why"):find("config item x not found", 1, true))
+    ffi.C.free(text)
+  end)
+
+  local function tikv_run(subject, instance)
+    local plan = S.plan { { action = "tikv_config", instance = instance, items = { ["a.b"] = 8, ["a.c"] = true } } }
+    C.exec_start(x, "TiKV/ns/basic-1", subject, plan, false, on_done, ffi.cast("void *", ffi.cast("uintptr_t", n)))
+    r.w:run(1)
+    return results[n]
+  end
+
+  it("sends settings to the instance's own process as texts; a complaint is an answer", function()
+    start {}
+    tikv_url = "http://basic-tikv-1:20180"
+    local s = r:tikv(1, { id = "1" })
+    tikv_run(s, "basic-1")
+    local q = r.w:request()
+    assert.equal("POST http://basic-tikv-1:20180/config", q.method .. " " .. q.url)
+    assert.equal('{"a.b":"8","a.c":"true"}', q.body)
+    q:reply(500, "failed to update, error: read-only file system")
+    r.w:run(1)
+    assert.equal(-1, results[n].failed, results[n].msg)
+    assert.equal("GET http://basic-tikv-1:20180/config", r.w:request().method .. " " .. r.w:request().url)
+    local keys = kube.tree "[]"
+    r.w:request():reply(200, "{}")
+    local tree = C.tikvview_ask(tikvs, "ns", "basic-1", keys, 300)
+    local text = C.json_string(tree)
+    assert.equal('{"value":8,"why":"failed to update, error: read-only file system"}',
+      kube.at(ffi.string(text), "tried.a\\.b"))
+    ffi.C.free(text)
+    C.json_free(tree)
+  end)
+
+  it("fails when the process does not answer, and when nobody knows where it is", function()
+    start {}
+    tikv_url = "http://basic-tikv-1:20180"
+    local s = r:tikv(1, { id = "1" })
+    tikv_run(s, "basic-1")
+    r.w:request():fail(C.ERR_UNAVAILABLE, "refused")
+    r.w:run(1)
+    assert.equal(0, results[n].failed)
+    n = n + 1
+    results[n], tikv_url = { calls = 0 }, nil
+    assert.truthy(tikv_run(s, "basic-1").msg:find("has no address yet", 1, true))
+  end)
+
+  it("changes nobody's settings but the subject's own (G3)", function()
+    start {}
+    tikv_url = "http://basic-tikv-2:20180"
+    local s = r:tikv(1, { id = "1" })
+    local got = tikv_run(s, "basic-2")
+    assert.is_true(got.refused)
+    assert.truthy(got.msg:find("G3", 1, true), got.msg)
+    r:allows(r:subject("Cluster", "basic"), { action = "pd_config", items = { a = 1 } })
+    r:refuses("G3", s, { action = "pd_config", items = { a = 1 } })
+  end)
 
   it("writes nothing when the leader says another cluster id, and opens the breaker (G8)", function()
     start {}

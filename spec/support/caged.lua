@@ -142,7 +142,15 @@ M.time = {
     return days(tonumber(y), tonumber(mo), tonumber(d)) * 86400 + h * 3600 + mi * 60 + tonumber(sec)
   end,
   format = function(s) return os.date("!%Y-%m-%dT%H:%M:%SZ", s) end,
-  duration = function() return nil end,
+  duration = function(s)
+    local sum, rest, unit = 0, s, { h = 3600, m = 60, s = 1, ms = 0.001 }
+    while rest ~= "" do
+      local n, word, more = rest:match "^([%d.]+)(%a+)(.*)$"
+      if not n or not unit[word] then return nil end
+      sum, rest = sum + tonumber(n) * unit[word], more
+    end
+    return s ~= "" and sum or nil
+  end,
   age = function(s) return ("%ds"):format(s) end,
 }
 

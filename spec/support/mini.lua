@@ -1,6 +1,7 @@
 --- mini: a toy API server, kubelet and PD, in which the controllers' plans take effect at once.
 -- It checks what a pure function can not: that plans lead somewhere, and then stop.
 local pass = require "lib.pass"
+local settings = require "lib.settings"
 
 local M = {}
 local Mini = {}
@@ -11,7 +12,8 @@ function M.new(scripts)
   local m = setmetatable({ scripts = scripts or pass, objects = {}, rv = 100, now = 1000000, uids = 0,
     writes = {}, status_writes = {}, expelled = {},
     next_store = 1, stores = {}, members = {},
-    pd = { known = false, reason = "PD has not answered yet" }, pods_ready = true, log = {} }, Mini)
+    pd = { known = false, reason = "PD has not answered yet" }, pods_ready = true, log = {},
+    settings = {}, tried = {}, live = {}, refuses = {} }, Mini)
   m:put { apiVersion = "v1", kind = "Node", metadata = { name = "node-1" }, spec = {},
     status = { conditions = { { type = "Ready", status = "True" } } } }
   return m
@@ -141,6 +143,8 @@ function Mini:pd_member(item)
     if m.name == self:leads() then out.leader = { id = m.id, name = m.name } end
   end
   out.stores = item.stores == "all" and json.array {} or nil
+  out.settings = item.settings and copy(self.settings)
+  out.tried = item.settings and copy(self.tried)
   for _, s in ipairs(self.stores) do
     out.counts[s.state] = out.counts[s.state] + 1
     if out.stores then out.stores[#out.stores + 1] = copy(s) end
@@ -163,6 +167,8 @@ function Mini:world(o)
       w[item.as] = self:pd_member(item)
     elseif (self.hidden or {})[item.kind] then
       w.unknown[item.as] = "forbidden"
+    elseif item.tikv then
+      w[item.as] = copy(self.live[item.tikv] or { known = false, reason = "TiKV was not asked yet" })
     elseif item.name then
       local found = self:get(item.kind, item.name)
       w[item.as] = found and row(found, item.fields)
@@ -198,6 +204,8 @@ function Mini:patch(o, a)
   local m = o.metadata
   m.labels = texts(m.labels, a.labels, a.remove_labels)
   m.annotations = texts(m.annotations, a.annotations, a.remove_annotations)
+  o.patched = o.patched or {}
+  for k in pairs(a.annotations or {}) do o.patched[k] = true end
   local keep = {}
   for _, f in ipairs(m.finalizers or {}) do
     local gone = false
@@ -224,6 +232,11 @@ function Mini:act(subject, a)
       return self:touch(old)
     end
     for _, m in ipairs { o.metadata.labels or {}, o.metadata.annotations or {} } do texts({}, m) end
+    -- an apply takes nothing away that another request has set
+    for k in pairs(old and old.patched or {}) do
+      o.metadata.annotations[k] = o.metadata.annotations[k] or old.metadata.annotations[k]
+    end
+    o.patched = old and old.patched
     self:put(o)
   elseif a.action == "delete" then
     local o = assert(self:get(a.kind, a.name), "delete of nothing: " .. name)
@@ -238,6 +251,8 @@ function Mini:act(subject, a)
     for _, s in ipairs(self.stores) do
       if s.id == a.store_id then s.labels = a.labels end
     end
+  elseif a.action == "pd_config" or a.action == "tikv_config" then
+    self:configure(a)
   elseif a.action == "mark" then
     local o = assert(self:get(a.kind, a.name), "mark of nothing: " .. name)
     local set = (o.metadata.annotations or {})[a.key]
@@ -249,6 +264,17 @@ function Mini:act(subject, a)
     self:put(o)
   elseif a.action:find "^pd_" then
     self:act_pd(a)
+  end
+end
+
+---Settings take hold unless `refuses` has a complaint for the name.
+function Mini:configure(a)
+  local live = a.instance and self.live[a.instance]
+  local values, tried = live and live.values or self.settings, live and live.tried or self.tried
+  for k, v in pairs(a.items) do
+    local why = self.refuses[k]
+    tried[k] = { value = v, why = why or "" }
+    if not why then values[k] = v end
   end
 end
 
@@ -402,6 +428,15 @@ local function add_member(self, pod, healthy)
   return true
 end
 
+-- A process has the settings of the file it began with.
+function Mini:begin(instance, pod, config)
+  local live = self.live[instance]
+  if live and live.since == pod.metadata.uid then return false end
+  self.live[instance] = { known = true, since = pod.metadata.uid, tried = {},
+    values = settings.of(config.data["config.toml"]) }
+  return true
+end
+
 ---PD answers once a majority of its first members runs; TiKV pods register their stores.
 function Mini:outside()
   local changed = self:kubelet()
@@ -418,7 +453,8 @@ function Mini:outside()
       bootstrapped = #self.stores > 0,
       replication = { max_replicas = 3, location_labels = { "zone" } }, schedulers = { "balance-leader-scheduler" },
       regions = { down_peer = 0 } }
-    changed = true
+    local file = self:get("ConfigMap", (pods[1].metadata.name:gsub("%-(%d+)$", "-pd-%1")))
+    self.settings, changed = settings.of(file.data["config.toml"]), true
   end
   if not self.pd.known then return changed end
   changed = self:drain() or changed
@@ -432,6 +468,7 @@ function Mini:outside()
     local config = self:get("ConfigMap", pod.metadata.name)
     local address = config and config.data["config.toml"]:match('advertise%-addr = "([^"]+)"')
     if ready(pod) and address then
+      changed = self:begin(pod.metadata.labels["core.tikv.org/instance"], pod, config) or changed
       local have = false
       for _, s in ipairs(self.stores) do
         -- a process whose store is buried does not become another one

@@ -162,27 +162,17 @@ tell_refusal(struct pass *p, const struct err *e)
 	json_free(tree);
 }
 
-static bool
-goes_to_pd(enum action_kind k)
-{
-	return k == ACTION_PD_OFFLINE || k == ACTION_PD_ONLINE || k == ACTION_PD_EVICT_LEADERS ||
-	       k == ACTION_PD_RESTORE_LEADERS || k == ACTION_PD_TRANSFER_LEADER ||
-	       k == ACTION_PD_REMOVE_MEMBER || k == ACTION_PD_LABELS || k == ACTION_PD_CONFIG;
-}
-
+/* The next pass waits until PD was asked after that: what it says before is older. */
 static void
-note_pd(struct pass *p, int sent)
+note_pd(struct pass *p, int64_t wrote)
 {
 	struct ctl_key *k = p->key;
 
-	for (int i = 0; i < sent; i++) {
-		if (!goes_to_pd(p->action[i]))
-			continue;
-		free(k->pd_cluster);
-		k->pd_cluster = xstrdup(p->cluster);
-		k->pd_wrote = ctl_now(p->c);
+	if (wrote == 0)
 		return;
-	}
+	free(k->pd_cluster);
+	k->pd_cluster = xstrdup(p->cluster);
+	k->pd_wrote = wrote;
 }
 
 void
@@ -195,7 +185,7 @@ ctl_end_exec(void *arg, const struct exec_result *r)
 
 	p->run = NULL;
 	p->c->active--;
-	note_pd(p, r->failed >= 0 ? r->failed : p->actions);
+	note_pd(p, r->pd_wrote);
 	if (r->status_written)
 		p->key->status_due = -1;
 	if (r->failed < 0 && !r->status_failed) {

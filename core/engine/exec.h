@@ -46,6 +46,8 @@ struct exec_result {
 	bool refused;   /* by the guard */
 	bool status_written;
 	bool status_failed;
+	int64_t pd_wrote; /* monotonic, when PD's last answer to a write came; 0: none was written
+			   */
 };
 
 struct exec *exec_new(const struct exec_conf *c);

@@ -99,6 +99,7 @@ on_pd_written(void *arg, const cJSON *body, int64_t date_ms, const struct err *w
 	(void)body;
 	(void)date_ms;
 	r->pd_call = NULL;
+	r->result.pd_wrote = loop_now(r->x->conf.loop);
 	if (e.code == ERR_NOT_FOUND && a->kind == ACTION_PD_RESTORE_LEADERS)
 		err_clear(&e); /* nothing left to undo; the guard saw that PD has its schedulers */
 	/* A setting that PD does not take is an answer: the script reads it, and others follow. */
@@ -245,7 +246,7 @@ exec_tikv_send(struct exec_run *r, const struct action *a, struct err *e)
 		.body_len = strlen(text),
 		.content_type = "application/json",
 		.cred = r->tikv.cred,
-		.pool = "tikv",
+		.pool = "pd/tikv",
 		.total_ms = GUARD_REQUEST_MS,
 		.max_body = 64 << 10,
 		.on_end = on_tikv,

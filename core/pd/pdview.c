@@ -665,8 +665,8 @@ pdview_poll_now(struct pdview *v)
 	v->again = true;
 	v->all = v->all || v->call == NULL;
 	for (int i = 0; i < PARTS; i++) {
-		if (v->call != NULL &&
-			(i == PART_EVICTING || i == PART_SCHEDULERS || i == PART_HEALTH))
+		if (v->call != NULL && (i == PART_EVICTING || i == PART_SCHEDULERS ||
+					       i == PART_HEALTH || i == PART_CONFIG))
 			v->asked[i] = -1;
 	}
 	if (v->call == NULL && v->endpoints > 0) {

@@ -251,7 +251,7 @@ start(struct entry *e)
 	call = (struct http_call){ .method = "GET",
 		.url = url,
 		.cred = e->target.cred,
-		.pool = "tikv",
+		.pool = "pd/tikv",
 		.total_ms = READ_MS,
 		.max_body = BODY_MAX,
 		.on_end = on_read,

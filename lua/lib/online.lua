@@ -58,6 +58,7 @@ end
 ---@field since string?
 ---@field record table? what the annotation says
 ---@field can fun(key: string): boolean whether it may be changed while it runs
+---@field adopts boolean without a record: what is there is taken as it is
 ---@field keeps fun(key: string): boolean whether its value outlives a restart
 
 ---@return string[] send names to be sent now
@@ -71,6 +72,9 @@ function M.judge(f)
     if not settings.same(f.want[k], f.values[k]) then differ[#differ + 1] = k end
   end
   local new = { of = of, since = f.since, keys = json.array(settings.keys(f.want)) }
+  -- where nobody asked for it nothing is sent that was not asked for since: an operator that learns this
+  -- finds what people did by hand
+  if not rec and not f.adopts then rec = {} end
   local same_process = rec ~= nil and rec.since == f.since
   if rec and (rec.of ~= of or not same_process) then
     new["not"], new.left = {}, {}
@@ -179,7 +183,7 @@ function M.tikv(w, p)
   local name = w.object.metadata.name
   return carry_out(w, p, { want = want, values = live.values, tried = live.tried or {}, since = live.since,
     record = recorded(w.object), can = function(k) return type(want[k]) ~= "table" end,
-    keeps = function() return false end },
+    keeps = function() return false end, adopts = false },
     function(k, v) p:tikv_config(name, { [k] = v }) end)
 end
 
@@ -220,18 +224,23 @@ function M.pd(w, p, list)
   local rec = recorded(w.object)
   if next(want) == nil and not rec then return end
   return carry_out(w, p, { want = want, values = w.pd.settings, tried = w.pd.tried or {}, record = rec,
-    can = pd_kept, keeps = pd_kept }, function(k, v) p:pd_config { [k] = v } end)
+    can = pd_kept, keeps = pd_kept, adopts = not M.hot(w.object.spec.template.spec) }, function(k, v) p:pd_config { [k] = v } end)
 end
 
 -- Telling ----------------------------------------------------------------------------------------
 
----The condition ConfigApplied of whatever has this step. Where the pass did not come that far it stays.
+---The condition ConfigApplied of whatever has this step. Where the pass did not come that far, or the
+---process has not said what it has, it stays as it was.
 ---@param old table? conditions
 ---@return table? condition
-function M.condition(t, old)
+function M.condition(w, t, old)
   local came
   for _, s in ipairs(t.steps or {}) do came = came or s.step == "online" end
-  if not came then return conditions.find(old, "ConfigApplied") end
+  local known
+  if w.object.kind == "TiKV" then known = w.live and w.live.known else known = w.pd and w.pd.settings end
+  if not came or not known then
+    return conditions.find(old, "ConfigApplied") or conditions.of("ConfigApplied", nil, "Unknown")
+  end
   for _, n in ipairs(t.notes or {}) do
     if REASONS[n.reason] then return conditions.of("ConfigApplied", false, n.reason, "%s", n.message) end
   end

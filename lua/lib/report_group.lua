@@ -95,7 +95,7 @@ local function conditions_of(w, f, ph, why, t)
     conditions.of("Degraded", ph == "Degraded", ph == "Degraded" and "InstancesNotReady" or "AsExpected"),
   }
   if w.object.kind == "PDGroup" and (online.needs_pd(w.object) or {})[1] then
-    list[#list + 1] = online.condition(t, f.old.conditions)
+    list[#list + 1] = online.condition(w, t, f.old.conditions)
   end
   return conditions.set(f.old.conditions, list, w.object.metadata.generation, w.now)
 end

@@ -131,7 +131,7 @@ function M.tikv(w, t, i, id, found)
     lost = found and found.state, healthy = nil }
   if offline.asked(w, found) then facts.leaving = offline.next(w, i, id, found) end
   if online.hot(w.object.spec) then
-    facts.more = { online.condition(t, w.object.status and w.object.status.conditions) }
+    facts.more = { online.condition(w, t, w.object.status and w.object.status.conditions) }
   end
   if known then facts.healthy = found ~= nil and (found.state == "Up" or found.state == "Offline") end
   local s, old = common(w, t, i, facts)

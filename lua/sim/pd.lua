@@ -165,7 +165,10 @@ function M.start(conf)
         if x.member.up and not x.member.removed then at = at or x end
       end
     end
-    if not at then return M.fallback and M.fallback(request) or 0 end
+    if not at then
+      if M.fallback then return M.fallback(request) end
+      return 0
+    end
     return http.answer(at.cluster, at.member, request)
   end)
 end

@@ -137,6 +137,18 @@ describe("A changed config under HotReload", function()
     assert.equal(4, m.settings["schedule.leader-schedule-limit"])
   end)
 
+  it("is sent in the very edit that asks for HotReload", function()
+    m = mini.new()
+    things.basic(m, 3, 3)
+    m:settle()
+    local o = mini.copy(group "PDGroup")
+    o.spec.template.spec.config, o.spec.template.spec.updateStrategy = "[schedule]\nleader-schedule-limit = 8\n", HOT
+    o.metadata.uid = nil
+    m:put(o)
+    m:settle()
+    assert.equal(8, m.settings["schedule.leader-schedule-limit"])
+  end)
+
   it("of PD goes to PD once, for all members (U-60)", function()
     config("PDGroup", '[schedule]\nleader-schedule-limit = 8\nenable-debug-metrics = true\n')
     assert.equal(2, sent "pd_config")
@@ -164,6 +176,18 @@ describe("A changed config under HotReload", function()
 end)
 
 describe("A changed config of PD under Restart", function()
+  it("is not sent by an operator that sees it for the first time: people may have changed PD by hand", function()
+    local m = mini.new()
+    things.basic(m, 3, 3)
+    m:get("PDGroup", "basic").spec.template.spec.config = "[schedule]\nleader-schedule-limit = 4\n"
+    m:settle()
+    m:get("PDGroup", "basic").metadata.annotations["core.tikv.org/online-config"] = nil
+    m.settings["schedule.leader-schedule-limit"] = 64
+    m:settle()
+    assert.equal(64, m.settings["schedule.leader-schedule-limit"])
+    assert.equal("ConfigDrift", m:get("PDGroup", "basic").status.reason)
+  end)
+
   it("still goes through PD's API: PD reads its own store, not the file (U-60)", function()
     local m = mini.new()
     things.basic(m, 3, 3)

@@ -52,6 +52,26 @@ describe("pdview", function()
     assert.equal("77", pd.store_at(v, "1", "heartbeat_age"))
   end)
 
+  it("tells of settings that moved, also when it is asked in the middle of a round", function()
+    start()
+    assert.equal("false", pd.at(v, "settings.schedule.halt-scheduling"))
+    pd.changed()
+    C.pdview_poll_now(v)
+    pd.serve(w, f, 101)
+    f.halted = true
+    C.pdview_poll_now(v)
+    pd.serve(w, f, 3000)
+    assert.equal("true", pd.at(v, "settings.schedule.halt-scheduling"))
+    assert.truthy(pd.changed():find("settings", 1, true))
+  end)
+
+  it("tells what became of a setting that was sent", function()
+    start()
+    pd.changed()
+    C.pdview_tried(v, pd.kube.tree '{"schedule.x":8}', "no such item")
+    assert.equal("settings", pd.changed())
+  end)
+
   it("keeps ids beyond 2^53 exact", function()
     start { store_count = 0 }
     f:add_store("18446744073709551614")

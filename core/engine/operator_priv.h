@@ -46,7 +46,7 @@ struct tikv_operator {
 	struct timer *sync_timer;
 	int64_t sync_until;
 	bool started, synced, stopping;
-	char *id;  /* "namespace/lease", "" without a lease */
+	char *id; /* "namespace/lease", "" without a lease */
 	char why[256];
 	void (*stopped)(void *arg);
 	void *stopped_arg;

@@ -49,7 +49,7 @@ struct world_sources {
 	const char *(*trouble)(void *arg, enum kind k); /* why it is not synced; "" fine */
 	struct pdview *(*pdview)(void *arg, const char *ns, const char *cluster); /* NULL: none */
 	struct tikvview *(*tikvview)(void *arg); /* NULL: TiKV's settings are never known */
-	cJSON *(*operator_facts)(void *arg); /* the caller frees */
+	cJSON *(*operator_facts)(void *arg);     /* the caller frees */
 	/* Why the guard's breaker of a cluster is open, "" when closed; may be NULL. */
 	const char *(*breaker)(void *arg, const char *ns, const char *cluster);
 	const struct clock *clock;

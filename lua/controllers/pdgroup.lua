@@ -71,6 +71,7 @@ function C.in_place(w, p)
 end
 
 C.scaled = group.scaled
+
 -- What PD keeps itself is changed through its API, whatever the update strategy.
 function C.online(w, p)
   local _, list = group.view(w)

@@ -64,6 +64,18 @@ local function set_ready(entry, ready)
   })
 end
 
+-- A pod that is to end, ends: after a second, well, unless its annotations say otherwise.
+local function finish(entry)
+  local said = entry.pod.metadata.annotations or {}
+  local code = tonumber(said["playground.tikv.org/exit-code"]) or 0
+  report(entry, { phase = code == 0 and "Succeeded" or "Failed",
+    conditions = sim.array { condition("PodScheduled", "True"), condition("Initialized", "True"),
+      condition("ContainersReady", "False", "PodCompleted"), condition("Ready", "False", "PodCompleted") },
+    containerStatuses = containers(entry.pod.spec.containers, { terminated = { exitCode = code,
+      reason = code == 0 and "Completed" or "Error", message = said["playground.tikv.org/message"],
+      startedAt = entry.started, finishedAt = sim.wall() } }, false) })
+end
+
 local function watch_ready(entry)
   set_ready(entry, runtime.ready(entry.pod.metadata.uid))
   again(entry, M.poll_ms * (entry.ready and 5 or 1), watch_ready)
@@ -92,6 +104,10 @@ local function run(entry)
       condition("Ready", "False", "ContainersNotReady") },
     initContainerStatuses = containers(pod.spec.initContainers, done, true),
     containerStatuses = containers(pod.spec.containers, { running = { startedAt = entry.started } }, false) })
+  if pod.spec.restartPolicy ~= "Always" then
+    local seconds = tonumber((pod.metadata.annotations or {})["playground.tikv.org/seconds"]) or 1
+    return again(entry, seconds * 1000, finish)
+  end
   runtime.start(pod)
   entry.ready = false
   watch_ready(entry)

@@ -6,7 +6,8 @@
 #include "app/verb.h"
 
 extern const struct opt run_opts[], playground_opts[], simulate_opts[], status_opts[],
-	explain_opts[], plan_opts[], check_opts[], replay_opts[], none_opts[];
+	explain_opts[], plan_opts[], check_opts[], replay_opts[], none_opts[], change_opts[],
+	replace_opts[], evict_opts[], hold_opts[], scale_in_opts[];
 int run_main(struct args *a);
 int playground_main(struct args *a);
 int simulate_main(struct args *a);
@@ -15,6 +16,15 @@ int explain_main(struct args *a);
 int plan_main(struct args *a);
 int check_main(struct args *a);
 int replay_main(struct args *a);
+int scale_in_main(struct args *a);
+int restart_main(struct args *a);
+int replace_main(struct args *a);
+int evict_main(struct args *a);
+int hold_main(struct args *a);
+int release_main(struct args *a);
+int pause_main(struct args *a);
+int suspend_main(struct args *a);
+int resume_main(struct args *a);
 int version_main(struct args *a);
 int completion_main(struct args *a);
 
@@ -85,6 +95,69 @@ int completion_main(struct args *a);
 			"cluster",                                                           \
 			"FILE|FOLDER...", NULL, "  tikv-operator check examples/basic",      \
 			check_opts, false, check_main                                        \
+	}
+#define VERB_SCALE_IN                                                                          \
+	{                                                                                      \
+		"scale-in", "chosen instances leave: fewer replicas, these first", "GROUP",    \
+			"GROUP is a TiKVGroup, or tikvgroup/NAME or pdgroup/NAME. One patch "  \
+			"names them in\n"                                                      \
+			"spec.scalePolicy.removeFirst and lowers spec.replicas.",              \
+			"  kubectl tikv scale-in basic --instance basic-1 --instance basic-4", \
+			scale_in_opts, true, scale_in_main                                     \
+	}
+#define VERB_RESTART                                                                             \
+	{                                                                                        \
+		"restart", "restart a group in order, or one instance, gracefully", "KIND/NAME", \
+			NULL,                                                                    \
+			"  kubectl tikv restart tikvgroup/basic\n"                               \
+			"  kubectl tikv restart tikv/basic-1",                                   \
+			change_opts, true, restart_main                                          \
+	}
+#define VERB_REPLACE                                                                              \
+	{                                                                                         \
+		"replace", "another instance takes the place of this one, on a new disk",         \
+			"KIND/NAME",                                                              \
+			"The new one serves before the old one leaves. With --destroyed nothing " \
+			"is deleted: it is a\n"                                                   \
+			"person's word that the disk is lost, where waiting for it would hold "   \
+			"everything.",                                                            \
+			"  kubectl tikv replace tikv/basic-1\n"                                   \
+			"  kubectl tikv replace tikv/basic-1 --destroyed 14",                     \
+			replace_opts, true, replace_main                                          \
+	}
+#define VERB_EVICT                                                                                 \
+	{                                                                                          \
+		"evict", "send the leaders of a store away until you call them back", "tikv/NAME", \
+			NULL,                                                                      \
+			"  kubectl tikv evict tikv/basic-1\n"                                      \
+			"  kubectl tikv evict tikv/basic-1 --off",                                 \
+			evict_opts, true, evict_main                                               \
+	}
+#define VERB_HOLD                                                                         \
+	{                                                                                 \
+		"hold", "leave one instance alone, to look into it", "KIND/NAME", NULL,   \
+			"  kubectl tikv hold tikv/basic-1 --why 'gdb attached, ask Ann'", \
+			hold_opts, true, hold_main                                        \
+	}
+#define VERB_RELEASE                                                                           \
+	{                                                                                      \
+		"release", "the end of hold", "KIND/NAME", NULL,                               \
+			"  kubectl tikv release tikv/basic-1", change_opts, true, release_main \
+	}
+#define VERB_PAUSE                                                                             \
+	{                                                                                      \
+		"pause", "the operator looks on, and changes nothing of a Cluster", "CLUSTER", \
+			NULL, "  kubectl tikv pause basic", change_opts, true, pause_main      \
+	}
+#define VERB_SUSPEND                                                                         \
+	{                                                                                    \
+		"suspend", "stop all pods of a Cluster and keep its disks", "CLUSTER", NULL, \
+			"  kubectl tikv suspend basic", change_opts, true, suspend_main      \
+	}
+#define VERB_RESUME                                                                   \
+	{                                                                             \
+		"resume", "the end of pause and suspend", "CLUSTER", NULL,            \
+			"  kubectl tikv resume basic", change_opts, true, resume_main \
 	}
 #define VERB_VERSION                                                                            \
 	{                                                                                       \

@@ -27,6 +27,7 @@ M.annotation = {
   replace = OWN .. "replace", spare_for = OWN .. "spare-for", destroyed = OWN .. "destroyed", hold = OWN .. "hold",
   operator = OWN .. "operator", behaviour = OWN .. "behaviour", confirm = OWN .. "confirm",
   online = OWN .. "online-config",
+  remove_first = OWN .. "remove-first",
 }
 
 local versions = {

@@ -9,6 +9,7 @@ M.ROW = {
   deleting = "metadata.deletionTimestamp", offline = "spec.offline", revision = kube.path_label(kube.label.revision),
   template = kube.path_annotation(kube.annotation.template),
   founder = kube.path_annotation(kube.annotation.initial_cluster), topology = "spec.topology",
+  first = kube.path_annotation(kube.annotation.remove_first),
   phase = "status.phase", reason = "status.reason", message = "status.message", id = "status.id",
   ready = "status.conditions[type=Ready].status",
   since = "status.conditions[type=Ready].lastTransitionTime", current = "status.currentRevision",

@@ -1,6 +1,7 @@
 --- victim: which instance goes first when fewer are wanted.
--- Strongest first: named in removeFirst, a spare whose original stays after all, crowded topology, not running, not ready, out of date, (PD) not
--- the leader, fewest leaders, fewest regions, highest ordinal.
+-- Strongest first: named in removeFirst or by its annotation remove-first, a spare whose original stays after
+-- all, crowded topology, not running, not ready, out of date, (PD) not the leader, fewest leaders, fewest regions,
+-- highest ordinal.
 local kube = require "lib.kube"
 local questions = require "lib.questions"
 local topology = require "lib.topology"
@@ -22,6 +23,12 @@ local function stores_by_id(w)
   local out = {}
   for _, s in ipairs(w.pd and w.pd.known and w.pd.stores or {}) do out[s.id] = s end
   return out
+end
+
+-- The list has an order; those that only carry the annotation come after it.
+local function named_first(first, m)
+  if first[m.name] then return -first[m.name] end
+  return m.row.first == "true" and -1e6 or -1e9
 end
 
 -- How full the topology of an instance is, as its policy weighs them; 0 without a policy.
@@ -59,7 +66,7 @@ function M.order(w, candidates, taken)
     local _, ordinal = kube.split(m.name)
     out[n] = { name = m.name, ordinal = tonumber(ordinal), ready = m.ready, outdated = m.outdated,
       leaders = tonumber(s.leaders), regions = tonumber(s.regions), leader = m.pod == leader, member = m,
-      keys = { first[m.name] and -first[m.name] or -1e9, flag(useless(w.rows, m.row)), crowd(counted, m.row),
+      keys = { named_first(first, m), flag(useless(w.rows, m.row)), crowd(counted, m.row),
         flag((m.row.id or "") == "" or STOPPED[m.row.phase or "Pending"]), flag(not m.ready), flag(m.outdated),
         flag(m.pod ~= leader), -(tonumber(s.leaders) or 0), -(tonumber(s.regions) or 0), tonumber(ordinal) or -1 } }
   end

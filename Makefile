@@ -24,7 +24,7 @@ OUT   = $(BUILD)/$(if $(SAN),san,obj)
 SRC   = $(wildcard $(LAYERS:%=core/%/*.c))
 OBJ   = $(SRC:core/%.c=$(OUT)/%.o) $(OUT)/embed.o
 BIN   = $(if $(SAN),$(OUT)/tikv-operator,$(BUILD)/tikv-operator)
-ASSET = $(shell find lua crds examples/basic -name '*.lua' -o -name '*.yaml' ! -name kustomization.yaml | LC_ALL=C sort)
+ASSET = $(shell find lua crds examples/basic examples/demo -name '*.lua' -o -name '*.yaml' ! -name kustomization.yaml | LC_ALL=C sort)
 
 .PHONY: help demo build test specs e2e sim bench fuzz lint layers format install clean deps core
 .DEFAULT_GOAL := help

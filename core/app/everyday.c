@@ -281,6 +281,9 @@ scale_in(struct change *ch, const char *const *words)
 			after -= cJSON_GetArraySize(names) - had;
 		}
 	}
+	if (r < 0 && after < 1)
+		r = change_refused(ch, "one stays: delete the %s if nothing of it is wanted",
+			kind_row(ch->kind)->kind);
 	if (r < 0) {
 		char *text = json_string(names);
 		r = change_patch(ch, scale_patch(ch, after, remove_first(ch, list, names)),

@@ -111,6 +111,8 @@ operator_event(void *arg, const struct obj *old, const struct obj *now)
 
 	if (any->kind == KIND_CLUSTER)
 		pds_cluster(o, old, now);
+	else if (any->kind == KIND_TIKV)
+		pds_store(o, old, now);
 	ctl_event(o->ctl, old, now);
 }
 

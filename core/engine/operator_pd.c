@@ -4,6 +4,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "engine/operator_priv.h"
+#include "engine/ticks.h"
 
 #define TLS_LOOK_MS 10000
 #define TLS_AGE_MS 300000
@@ -12,6 +13,7 @@ struct pdfeed { /* the PD of one Cluster object */
 	struct tikv_operator *o;
 	char *ns, *name, *uid, *url;
 	struct pdview *view;
+	struct ticks *ticks;
 	bool tls, insecure;
 	char *ca_secret, *pair_secret;
 	struct cred *cred;
@@ -184,6 +186,7 @@ pdfeed_free(void *value)
 	loop_cancel(f->o->conf.loop, f->timer);
 	api_cancel(f->o->api, f->fetch);
 	pdview_free(f->view);
+	ticks_free(f->ticks);
 	cred_free(f->cred);
 	free(f->ca);
 	free(f->cert);
@@ -196,6 +199,20 @@ pdfeed_free(void *value)
 	free(f->uid);
 	free(f->url);
 	free(f);
+}
+
+/* The stores that were read before their Cluster. */
+static void
+first_ticks(struct pdfeed *f, const char *cluster_key)
+{
+	struct store *s = feed_peek(f->o, KIND_TIKV);
+	const struct obj **list = NULL;
+	size_t n = s ? store_list(s, STORE_CLUSTER, cluster_key, &list) : 0;
+
+	for (size_t i = 0; i < n; i++)
+		ticks_event(f->ticks, NULL, list[i]);
+	free(list);
+	pdview_set_tick(f->view, ticks_slowest(f->ticks));
 }
 
 static struct pdfeed *
@@ -222,6 +239,8 @@ pdfeed_new(struct tikv_operator *o, const struct obj *cluster)
 	vc.pd = pd_new(&pc);
 	vc.rng = rng_fork(&o->rng, pool);
 	f->view = pdview_new(&vc);
+	f->ticks = ticks_new();
+	first_ticks(f, cluster->key);
 	free(pool);
 	return f;
 }
@@ -436,6 +455,22 @@ find(const struct tikv_operator *o, const char *ns, const char *cluster)
 	f = map_get(o->pds, key.at);
 	buf_fini(&key);
 	return f;
+}
+
+void
+pds_store(struct tikv_operator *o, const struct obj *old, const struct obj *now)
+{
+	const struct obj *any = now ? now : old;
+	struct pdfeed *f;
+	cJSON *tree;
+
+	if (old && now && old->generation == now->generation)
+		return;
+	tree = obj_tree(any);
+	f = find(o, any->ns, json_str(tree, "spec.cluster.name", ""));
+	json_free(tree);
+	if (f && ticks_event(f->ticks, old, now))
+		pdview_set_tick(f->view, ticks_slowest(f->ticks));
 }
 
 struct pdview *

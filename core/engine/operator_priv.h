@@ -69,6 +69,7 @@ void operator_event(void *arg, const struct obj *old, const struct obj *now);
 /* ---- PD ---- */
 void pds_cluster(struct tikv_operator *o, const struct obj *old, const struct obj *now);
 void pds_recall(struct tikv_operator *o); /* all kinds were read: PD is held to what is recorded */
+void pds_store(struct tikv_operator *o, const struct obj *old, const struct obj *now);
 void pds_free(struct tikv_operator *o);
 void pds_new(struct tikv_operator *o);
 struct pdview *pds_view(void *arg, const char *ns, const char *cluster);

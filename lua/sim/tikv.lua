@@ -1,6 +1,6 @@
 --- tikv: the tikv-server program of a pod: registers with PD, heartbeats, keeps its store id on disk.
 -- An empty disk gets a new store id from PD; a disk with data registers under the id it has. Store
--- heartbeats go out each 10 s, region heartbeats each minute and soon after PD has another leader.
+-- heartbeats go out each 10 s, region heartbeats each minute (or as its config says) and soon after PD has another leader.
 local runtime = require "sim.runtime"
 local pd = require "sim.pd"
 local status = require "sim.tikv_status"
@@ -13,6 +13,13 @@ local serving = {} -- status host:port -> process
 
 local function value(config, key)
   return config:match("\n%s*" .. key:gsub("%-", "%%-") .. '%s*=%s*["\']([^"\']*)["\']')
+end
+
+--- raftstore.pd-heartbeat-tick-interval.
+local function report_ms(config)
+  local n, unit = (value(config, "pd-heartbeat-tick-interval") or value(config, "raftstore.pd-heartbeat-tick-interval")
+    or ""):match "^([%d.]+)(%a+)$"
+  return (tonumber(n) or 0) * (({ ms = 1, s = 1000, m = 60000 })[unit] or 0)
 end
 
 --- server.labels, as an inline table or a section.
@@ -40,12 +47,12 @@ local function heartbeat(process)
   local c = leading(process)
   if c then
     c:heartbeat(process.disk.store_id)
-    if sim.now_ms() - (process.reported_ms or 0) >= REPORT_MS then
+    if sim.now_ms() - (process.reported_ms or 0) >= process.report_ms then
       process.reported_ms = sim.now_ms()
       report(process)
     end
   end
-  sim.after(HEARTBEAT_MS, function() heartbeat(process) end)
+  sim.after(math.min(HEARTBEAT_MS, process.report_ms), function() heartbeat(process) end)
 end
 
 --- Regions are reported again when the stream to another PD leader stands.
@@ -99,6 +106,7 @@ local function start(p)
   local config = "\n" .. p.config
   local tag = p.pod.spec.containers[1].image:match ":v?([^:@/]+)$" or ""
   local process = { pod = p.pod, config = p.config, disk = p.disk, up = false, labels = labels_of(config),
+    report_ms = report_ms(config) > 0 and report_ms(config) or REPORT_MS,
     address = value(config, "advertise-addr"), status = value(config, "advertise-status-addr"),
     pd = config:match 'endpoints%s*=%s*%[%s*["\']([^"\']+)',
     version = tag:match "^%d+%.%d+%.%d+" and tag or "8.5.2" }

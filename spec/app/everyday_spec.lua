@@ -5,7 +5,8 @@ describe("an everyday verb", function()
   local p
 
   setup(function()
-    p = app.playground()
+    p = app.playground "--empty"
+    app.shell(("kubectl --kubeconfig %s apply -f examples/demo"):format(p.kubeconfig))
     assert(app.wait(30, function()
       local _, out = p.run "status basic"
       return out:find("TiKV 3/3", 1, true)
@@ -89,7 +90,7 @@ describe("an everyday verb", function()
       ["pause"] = { 2, "name one Cluster" },
       ["pause a b"] = { 2, "b: one object at a time" },
       ["hold tikv/basic-0 --why ''"] = { 1, "--why is empty" },
-      ["scale-in pdgroup/basic -i 0 -i 1 -i 2"] = { 1, "PDGroup basic: " },
+      ["scale-in pdgroup/basic -i 0 -i 1 -i 2"] = { 1, "PDGroup basic: one stays: delete" },
     } do
       local code, out, err = p.run(words)
       assert.same({ words, want[1], "" }, { words, code, out })

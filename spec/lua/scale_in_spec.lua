@@ -141,6 +141,18 @@ describe("Scaling in, in the toy world,", function()
     assert.is_true(m.stores[1].evicting)
   end)
 
+  it("removes next those that a person marked, after those of the list; any other word marks nothing", function()
+    up(1, 6)
+    for name, word in pairs { ["basic-1"] = "true", ["basic-2"] = "false" } do
+      local o = mini.copy(m:get("TiKV", name))
+      o.metadata.annotations["core.tikv.org/remove-first"] = word
+      m:put(o)
+    end
+    set(m, "TiKVGroup", "basic", function(s) s.replicas, s.scalePolicy = 4, { removeFirst = { 3 } } end)
+    m:settle()
+    assert.equal("basic-0 basic-2 basic-4 basic-5", names(m, "TiKV"))
+  end)
+
   it("removes first what removeFirst names, and does not reuse the ordinal of a tombstone", function()
     up(1, 5)
     set(m, "TiKVGroup", "basic", function(s)

@@ -10,7 +10,8 @@
 #include "kube/ref.h"
 
 /* Who acts in a whole world; a later one may rely on the earlier ones. */
-static const char *const all[] = { "nodes", "volumes", "scheduler", "gc", "jobs", "pd", "tikv", "kubelet" };
+static const char *const all[] = { "nodes", "volumes", "scheduler", "gc", "jobs", "pd", "tikv",
+	"kubelet" };
 static const char *const attached[] = { "pd", "tikv", "attach" };
 
 static int

@@ -14,7 +14,8 @@ function M.never_seen(w, i, found)
   if (status.id or "") ~= "" or found then return false end
   local id, cluster_id = pvc.recorded(w, i)
   if id or cluster_id then return false end
-  if w.pd and w.pd.known then return true end
+  -- what is Ready has registered: the list is a moment old (W-09)
+  if w.pd and w.pd.known then return not (w.pod and w.pod.ready == "True") end
   -- PD can not be asked: what may have run may be a member or store, recorded or not (S15)
   local ran = w.pod and w.pod.phase ~= "Pending" or not w.pod and (status.pod or "") ~= ""
   -- a pod that is made again is Pending too: its disk remembers

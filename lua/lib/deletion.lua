@@ -119,6 +119,9 @@ end
 local function hold_group(w, p)
   if w.cluster.deleting or not (w.rows or {})[1] then return end
   if w.object.kind == "PDGroup" then
+    for _, g in ipairs(w.siblings or {}) do -- members that stay lead on
+      if g.name ~= w.object.metadata.name and not g.deleting and (tonumber(g.ready) or 0) > 0 then return end
+    end
     if stores_alive(w) then
       return p:wait("StoresNeedPD", "stores of Cluster %s still need PD", w.cluster.name)
     end

@@ -34,7 +34,8 @@ function M.needs(group, claims, stores, wake, settings)
   if component == "pd" or group.metadata.deletionTimestamp then
     out[#out + 1] = { as = "siblings", kind = group.kind, cluster = cluster,
       fields = { name = "metadata.name", deleting = "metadata.deletionTimestamp",
-        founding = kube.path_annotation(kube.annotation.initial_cluster), bootstrapped = "spec.bootstrapped" } }
+        founding = kube.path_annotation(kube.annotation.initial_cluster), bootstrapped = "spec.bootstrapped",
+        ready = "status.readyReplicas" } }
   end
   return out
 end

@@ -106,6 +106,8 @@ local function held(w, list, chosen)
   if not (pd and pd.known) then return "PDUnknown", tostring(pd and pd.reason or "PD was not asked yet") end
   if pd.history then return "PDHistoryChanged", tostring(pd.history) end
   if not pd.leader then return "PDNoLeader", "PD has no leader" end
+  -- a deletion can not be taken back: the last one is not even asked to go
+  if #(pd.members or {}) < 2 then return "LastMember", chosen.name .. " is the last member of PD" end
   for _, m in ipairs(list) do
     if m.deleting then return "ScalingIn", m.name .. " leaves first" end
   end

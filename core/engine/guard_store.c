@@ -153,7 +153,8 @@ tikv_pod_deletion(const struct ask *q, struct err *e)
 	if (why != NULL)
 		return guard_no(e, G6, "pod %s serves and %s", q->a->name, why);
 	store = id[0] != '\0' ? pdview_store(q->view, id) : store_of_pod(q);
-	/* Also where no id is recorded: what is Ready has registered, the list may be a moment old. */
+	/* Also where no id is recorded: what is Ready has registered, the list may be a moment old.
+	 */
 	if (store == NULL)
 		return guard_no(e, G6, "pod %s serves and PD does not list its store", q->a->name);
 	if (!store_counts(store) || !store_serves(store))

@@ -103,6 +103,8 @@ M.CLUSTER = {
   features = "spec.featureGates", history = "spec.revisionHistoryLimit",
   retention = "spec.persistentVolumeClaimRetentionPolicy",
   policies = "spec.policyRefs", pd = "status.pd", id = "status.id",
+  windows = "spec.maintenance.windows", unavailable = "spec.disruption.maxUnavailableStores",
+  upgrade_policy = "spec.upgradePolicy",
 }
 
 return M

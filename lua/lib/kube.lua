@@ -28,6 +28,9 @@ M.annotation = {
   operator = OWN .. "operator", behaviour = OWN .. "behaviour", confirm = OWN .. "confirm",
   online = OWN .. "online-config",
   remove_first = OWN .. "remove-first",
+  -- a person's wishes for one instance, and the group's answers
+  restart = OWN .. "restart", evict_leaders = OWN .. "evict-leaders",
+  allowed = OWN .. "restart-allowed", on_delete = OWN .. "on-delete", rollout_paused = OWN .. "rollout-paused",
 }
 
 local versions = {

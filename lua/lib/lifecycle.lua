@@ -6,6 +6,7 @@ local lost_node = require "lib.lost_node"
 local pods = require "lib.pod"
 local pvc = require "lib.pvc"
 local questions = require "lib.questions"
+local restart = require "lib.restart"
 
 local M = {}
 
@@ -47,7 +48,8 @@ function M.suspend(w, p, i)
   return p:wait("Suspending", "pod %s is being stopped", i.pod)
 end
 
----Step: the config map. What is wrong with the user's text is said, and what runs is left alone.
+---Step: the config map. What is wrong with the user's text is said, and what runs is left alone: also
+---a pod of another revision, whose container may start again any time (W-24).
 ---@param built string? TOML
 function M.config(w, p, i, built, reason, message)
   if not built then return p:wait(reason, "%s", message) end
@@ -55,6 +57,7 @@ function M.config(w, p, i, built, reason, message)
   if live and not kube.owned_by(live.metadata.ownerReferences, i.object.metadata.uid) then
     return p:wait("ForeignObject", "ConfigMap %s is not ours", i.pod)
   end
+  if live and restart.pending(w, i) then return end
   kube.ensure(p, live, config.map(i, built))
 end
 
@@ -90,6 +93,9 @@ function M.pod(w, p, i)
   local labels, annotations = pods.metadata(i)
   -- the revision label tells what the pod was made from; it is not ours to touch up
   labels[kube.label.revision] = nil
+  if not pod.labels[kube.label.revision] then
+    labels[kube.label.revision] = (w.object.status or {}).currentRevision
+  end
   labels, annotations = kube.missing(pod.labels, labels), kube.missing(pod.annotations, annotations)
   if labels or annotations then
     p:patch_meta(kube.ref("Pod", pod), { labels = labels, annotations = annotations })

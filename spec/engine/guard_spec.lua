@@ -611,6 +611,18 @@ describe("guard", function()
     r:allows(r:tikv(1, { id = "1", ready = false }), STOP)
   end)
 
+  it("G6 believes only a settled leader that stores with ready pods do not serve", function()
+    for _, c in ipairs { { settle = 30000 }, { settle = 200000, allows = true } } do
+      rig { settle = c.settle }
+      local s = stores()
+      for n = 1, 4 do r.pd:store(tostring(n)).state = "Disconnected" end
+      pd.serve(r.w, r.pd, 15000)
+      if c.allows then r:allows(s, STOP) else r:refuses("G6", s, STOP, "maxUnavailableStores") end
+      r:free()
+    end
+    rig()
+  end)
+
   it("G6 finds the store of a pod whose instance has recorded none by its address", function()
     rig()
     stores()

@@ -419,7 +419,7 @@ describe("A cluster in the toy world", function()
     assert.equal(2, #m.stores)
   end)
 
-  it("copies what restarts nothing to the instances at once, and says that the rest must wait", function()
+  it("copies what restarts nothing to the instances at once, and keeps to the order of versions", function()
     up(1, 2)
     local pod = m:get("Pod", "basic-tikv-0").metadata.uid
     set(m, "TiKVGroup", "basic", function(s)
@@ -437,7 +437,7 @@ describe("A cluster in the toy world", function()
       s.template.spec.version = "v8.5.3"
     end)
     m:settle()
-    assert.equal("UpdateWaiting", m:get("TiKVGroup", "basic").status.reason)
+    assert.equal("VersionOrder", m:get("TiKVGroup", "basic").status.reason)
     assert.equal("v8.5.2", m:get("TiKV", "basic-0").spec.version)
   end)
 

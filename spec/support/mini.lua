@@ -204,8 +204,6 @@ function Mini:patch(o, a)
   local m = o.metadata
   m.labels = texts(m.labels, a.labels, a.remove_labels)
   m.annotations = texts(m.annotations, a.annotations, a.remove_annotations)
-  o.patched = o.patched or {}
-  for k in pairs(a.annotations or {}) do o.patched[k] = true end
   local keep = {}
   for _, f in ipairs(m.finalizers or {}) do
     local gone = false
@@ -232,11 +230,12 @@ function Mini:act(subject, a)
       return self:touch(old)
     end
     for _, m in ipairs { o.metadata.labels or {}, o.metadata.annotations or {} } do texts({}, m) end
-    -- an apply takes nothing away that another request has set
-    for k in pairs(old and old.patched or {}) do
-      o.metadata.annotations[k] = o.metadata.annotations[k] or old.metadata.annotations[k]
+    -- what others have set stays; what was applied before and is not now goes
+    local mine = copy(o.metadata.annotations or {})
+    for k, v in pairs(old and old.metadata.annotations or {}) do
+      if not (old.applied or {})[k] and mine[k] == nil then o.metadata.annotations[k] = v end
     end
-    o.patched = old and old.patched
+    o.applied = mine
     self:put(o)
   elseif a.action == "delete" then
     local o = assert(self:get(a.kind, a.name), "delete of nothing: " .. name)
@@ -376,7 +375,15 @@ function Mini:kubelet()
     end
   end
   for _, pod in ipairs(self:list("Pod")) do
-    if not pod.status and self.pods_ready then
+    local broken = self.broken and self.broken(pod)
+    if broken and not pod.status then
+      pod.spec.nodeName = self.node or "node-1"
+      pod.status = { phase = "Running", conditions = { { type = "PodScheduled", status = "True" },
+        { type = "Ready", status = "False" } }, containerStatuses = { { name = pod.spec.containers[1].name,
+        state = { waiting = { reason = "CrashLoopBackOff" } } } } }
+      self:touch(pod)
+      changed = true
+    elseif not pod.status and self.pods_ready then
       pod.spec.nodeName = self.node or "node-1"
       pod.status = { phase = "Running", conditions = { { type = "PodScheduled", status = "True" },
         { type = "Ready", status = "True" } } }
@@ -413,6 +420,7 @@ end
 
 local function ready(pod)
   return pod and not pod.metadata.deletionTimestamp and pod.status and pod.status.phase == "Running"
+    and pod.status.conditions[2].status == "True"
 end
 
 local function add_member(self, pod, healthy)

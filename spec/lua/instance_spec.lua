@@ -62,6 +62,7 @@ describe("The claim of an instance", function()
     end)
   end
 
+  -- E-14, E-106
   it("is not taken over when it holds another PD cluster's data or another store's (G3)", function()
     assert.equal("ClaimForeign", taken(function(c) c.labels[kube.label.cluster_id] = "8" end).verdict.reason)
     assert.equal("ClaimForeign", taken(function(c) c.labels[kube.label.store_id] = "99" end).verdict.reason)
@@ -99,15 +100,18 @@ describe("The identity of a store", function()
   end
   local function pd(s) return { known = true, cluster_id = "7", store = s } end
 
+  -- U-20
   it("is found by the address, once", function()
     assert.equal("5", (look(pd { id = "5", address = "a:1", state = "Up" }, "")))
     assert.equal("", (look(pd { id = "5", address = "b:1", state = "Up" }, "")))
   end)
 
+  -- E-05, U-26
   it("is not that of a tombstone at the same address (W-46)", function()
     assert.equal("", (look(pd { id = "5", address = "a:1", state = "Tombstone" }, "")))
   end)
 
+  -- W-07, E-105
   it("is the id from then on, whatever the address says (W-02, W-03)", function()
     local id, found = look(pd { id = "5", address = "moved:1", state = "Up" }, "5")
     assert.equal("5", id)
@@ -132,6 +136,7 @@ describe("The identity of a member", function()
     return (member.identify({ cluster = { id = "" }, pd = { known = true, cluster_id = "7", member = m } }, i))
   end
 
+  -- E-13
   it("is recorded when PD calls it healthy: one that is only listed has never started", function()
     assert.equal("3", look { id = "3", name = "g-pd-0", healthy = true })
     assert.equal("", look { id = "3", name = "g-pd-0", healthy = false })
@@ -195,6 +200,7 @@ describe("An instance", function()
     assert.is_nil(did(out, "patch_meta PersistentVolume"))
   end)
 
+  -- E-16, E-64
   it("waits for a claim that is being deleted, and makes no pod on it", function()
     local out = settled("TiKV", function(w)
       claim_of(w).deleting = "now"
@@ -266,6 +272,7 @@ describe("An instance", function()
     assert.same({}, out.actions)
   end)
 
+  -- W-61
   it("writes figures only when they matter: from zero, or moved by a fifth", function()
     local out = settled("TiKV", function(w)
       w.object.status.leaders = 100
@@ -277,6 +284,7 @@ describe("An instance", function()
     assert.is_true(out.status_after >= 60)
   end)
 
+  -- W-67
   it("a thousand stores share one write of figures in two seconds, and not all at once", function()
     local function after(name)
       return settled("TiKV", function(w)
@@ -308,6 +316,7 @@ describe("An instance", function()
     assert.same({}, out.actions)
   end)
 
+  -- W-22
   it("changes labels of the pod in place, and never its revision", function()
     local out = settled("TiKV", function(w)
       w.object.spec.overlay = { pod = { metadata = { labels = { team = "x" } } } }
@@ -337,6 +346,7 @@ describe("Keeping an object as it should be", function()
     assert.same({}, p.actions)
   end)
 
+  -- E-55
   it("undoes what others changed", function()
     local p, o = plan.new(), live { a = "1" }
     o.data.a = "2"

@@ -52,6 +52,7 @@ describe("A store that shall leave", function()
     assert.is_nil((refused(mate "kv-2")))
   end)
 
+  -- E-79
   it("may not when the others lack room, or failure domains that PD insists on", function()
     local reason, why = refused(function(w, found)
       found.available = "0"
@@ -83,6 +84,7 @@ describe("A store that shall leave", function()
     return offline.next(w, i, "1", found)
   end
 
+  -- W-72, E-44, U-41
   it("has its leaders sent away first, then its regions", function()
     assert.equal("evict", step().act)
     assert.is_nil(step(function(_, s) s.evicting = true end).act)
@@ -203,6 +205,7 @@ describe("The first to go", function()
     end))
   end)
 
+  -- P-19
   it("comes from the fullest topology", function()
     assert.equal("g-1", order(function(w, m)
       w.object.spec.schedulePolicies = { { type = "EvenlySpread", evenlySpread = { topologies = {

@@ -264,7 +264,7 @@ describe("A cluster in the toy world", function()
     m:settle()
     assert.equal("Running", m:get("Pod", "basic-tikv-0").status.phase)
     assert.equal("1", m:get("TiKV", "basic-0").status.id)
-    assert.equal(1, written(m, "^event"))
+    assert.equal(1, written(m, "^event PodFailed TiKV/basic%-0"))
   end)
 
   it("deletes a Cluster in order, TiKV before PD, and keeps the claims by default", function()

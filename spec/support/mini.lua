@@ -219,7 +219,9 @@ end
 function Mini:act(subject, a)
   local name = a.name or a.object and a.object.metadata.name or a.store_id
   self.writes[#self.writes + 1] = ("%s %s/%s"):format(a.action, a.kind or a.object and a.object.kind or "", name)
-  if a.action == "apply" then
+  if a.action == "event" then
+    self.writes[#self.writes] = ("event %s %s/%s"):format(a.reason, subject.kind, subject.metadata.name)
+  elseif a.action == "apply" then
     local o = copy(a.object)
     assert(o.metadata.namespace == "ns" and o.metadata.name, "apply without a name")
     local old = self:get(o.kind, o.metadata.name)

@@ -26,6 +26,7 @@ function C.needs(object)
   offline.needs(object, i, out)
   online.needs_tikv(object, out)
   restart.needs(object, i, out)
+  store.needs(object, i, out)
   return out
 end
 

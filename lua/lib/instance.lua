@@ -89,7 +89,7 @@ function M.needs(object, claim_fields)
     if v.volume then
       out[#out + 1] = { as = "volume_" .. n, kind = "PersistentVolume", name = v.volume,
         fields = { name = "metadata.name", uid = "metadata.uid", rv = "metadata.resourceVersion",
-          labels = "metadata.labels" } }
+          labels = "metadata.labels", annotations = "metadata.annotations" } }
     end
   end
   return out, i

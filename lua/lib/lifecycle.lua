@@ -140,7 +140,10 @@ function M.volumes(w, p, i, ids)
   for n in ipairs(i.spec.volumes or {}) do
     local pv = w["volume_" .. n]
     local lacks = pv and kube.missing(pv.labels, { [kube.label.cluster_id] = ids.cluster_id, [key] = ids.id })
-    if lacks then p:patch_meta(kube.ref("PersistentVolume", pv), { labels = lacks }) end
+    local former = pv and kube.missing(pv.annotations, { [kube.annotation.former_stores] = pvc.former(pv, i, ids) })
+    if lacks or former then
+      p:patch_meta(kube.ref("PersistentVolume", pv), { labels = lacks, annotations = former })
+    end
   end
 end
 

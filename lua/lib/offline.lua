@@ -217,7 +217,10 @@ function M.next(w, i, id, found)
       return { reason = "PDNotSettled", after = 15,
         message = "PD's leader is new: its word that the store is removed waits" }
     end
-    return { reason = "StoreRemoved", removed = true, message = ("PD has removed store %s"):format(id) }
+    -- whether another store has its address by now is asked first
+    local removed = w.at ~= nil and w.at.known or nil
+    return { reason = "StoreRemoved", removed = removed, after = not removed and 1 or nil,
+      message = ("PD has removed store %s"):format(id) }
   end
   if found.state == "Offline" then return draining(w, found) end
   if not (w.others and w.others.known) then

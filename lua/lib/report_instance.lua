@@ -8,6 +8,7 @@ local offline = require "lib.offline"
 local online = require "lib.online"
 local pvc = require "lib.pvc"
 local status = require "lib.status"
+local store = require "lib.store"
 local kube = require "lib.kube"
 local restart = require "lib.restart"
 
@@ -145,7 +146,7 @@ function M.tikv(w, t, i, id, found)
   end
   if known then facts.healthy = found ~= nil and (found.state == "Up" or found.state == "Offline") end
   local s, old = common(w, t, i, facts)
-  s.formerStores = old.formerStores
+  s.formerStores = store.former(old, id)
   s.state, s.storeState = old.state, old.storeState
   s.leaders, s.regions = old.leaders, old.regions
   s.capacity, s.available, s.figuresTime = old.capacity, old.available, old.figuresTime

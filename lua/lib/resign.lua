@@ -91,7 +91,8 @@ function M.next(w, i, id)
   if not target then
     return { reason = "MemberRemoved", removed = true, message = ("PD does not list %s any more"):format(i.pod) }
   end
-  if id ~= "" and target.id ~= id then
+  -- a process that outlived its removal joins again on its own: it is the same one, and leaves again
+  if id ~= "" and target.id ~= id and not w.deleting then
     return { reason = "StoreIdentity", message = ("PD has member %s under the name %s, recorded is %s"):format(
       target.id, i.pod, id) }
   end

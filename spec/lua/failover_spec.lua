@@ -285,6 +285,26 @@ describe("Failover of stores, in the toy world,", function()
     assert.equal("basic-0 basic-2 basic-3 basic-4", names(m, "TiKV"))
   end)
 
+  it("goes on with an instance whose store lost its data: the new id counts, the old one is not forgotten (E-5)", function()
+    up(3)
+    m.stores[2].state, m.stores[2].node_state, m.stores[2].regions, m.stores[2].leaders = "Tombstone", "Removed", 0, 0
+    local address = m.stores[2].address
+    m.stores[4] = { id = "77", address = address, state = "Up", node_state = "Serving", leaders = 0, regions = 2,
+      capacity = "107374182400", available = "107374182400", labels = {}, pod = m.stores[2].pod }
+    m:settle()
+    local o = m:get("TiKV", "basic-1")
+    assert.equal("77", o.status.id)
+    assert.same({ "4" }, o.status.formerStores)
+    assert.equal("Serving", o.status.phase)
+    local claim = m:get("PersistentVolumeClaim", "data-basic-tikv-1").metadata
+    assert.equal("77", claim.labels["core.tikv.org/store-id"])
+    assert.equal("4", claim.annotations["core.tikv.org/former-stores"])
+    assert.equal("basic-0 basic-1 basic-2", names(m, "TiKV"))
+    m.stores[4].state, m.stores[4].node_state, m.stores[4].regions = "Tombstone", "Removed", 0
+    m:settle()
+    assert.is_nil(m:get("PersistentVolumeClaim", "data-basic-tikv-1"))
+  end)
+
   it("is still once nothing can be done (no writes at rest)", function()
     up(4)
     lose(2)

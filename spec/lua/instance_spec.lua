@@ -184,7 +184,9 @@ describe("An instance", function()
   end)
 
   it("is Removed when PD has buried its store", function()
-    local out = settled("TiKV", function(w) w.pd.store.state, w.pd.store.node_state = "Tombstone", "Removed" end)
+    local out = settled("TiKV", function(w)
+      w.pd.store.state, w.pd.store.node_state, w.at = "Tombstone", "Removed", { known = true }
+    end)
     assert.equal("Removed", out.status.phase)
     assert.equal("False", condition(out, "Ready").status)
   end)

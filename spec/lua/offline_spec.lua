@@ -97,10 +97,11 @@ describe("A store that shall leave", function()
   end)
 
   it("is removed only by a settled PD's word for its very id, with no regions", function()
-    local function gone(_, s) s.state, s.regions = "Tombstone", 0 end
+    local function gone(w, s) w.at, s.state, s.regions = { known = true }, "Tombstone", 0 end
     assert.is_true(step(gone).removed)
     for what, change in pairs {
       regions = function(_, s) s.regions = 1 end,
+      unasked = function(w) w.at = nil end,
       unsettled = function(w) w.pd.settled = false end,
       unknown = function(w) w.pd.known = false end,
       history = function(w) w.pd.history = "x" end,

@@ -143,6 +143,12 @@ actors_free(struct actors *a)
 	free(a);
 }
 
+void
+actors_reseed(struct actors *a, struct rng rng)
+{
+	a->conf.rng = rng;
+}
+
 /* What a protected call is to do; it fills result or leaves an error text on the stack. */
 struct job {
 	const char *module, *function, *chunk;

@@ -30,6 +30,7 @@ struct actors_conf {
 };
 
 struct actors *actors_new(const struct actors_conf *c, struct err *e);
+void actors_reseed(struct actors *a, struct rng rng);
 void actors_free(struct actors *a); /* before apisim and net */
 /* require("sim.NAME").start(conf); conf may be NULL. */
 int actors_start(struct actors *a, const char *name, const cJSON *conf, struct err *e);

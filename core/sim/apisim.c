@@ -84,6 +84,12 @@ apisim_clone(const struct apisim *from, const struct apisim_conf *conf)
 }
 
 void
+apisim_reseed(struct apisim *a, struct rng rng)
+{
+	a->conf.rng = rng;
+}
+
+void
 now_text(struct apisim *a, char out[40])
 {
 	clock_format(loop_wall(a->conf.loop), 0, out, 40);

@@ -85,6 +85,7 @@ struct apisim_req {
 };
 
 struct apisim *apisim_new(const struct apisim_conf *c);
+void apisim_reseed(struct apisim *a, struct rng rng);
 void apisim_free(struct apisim *a); /* open watches are dropped without on_end */
 /* A copy of all objects, sharing their texts, without watches: a snapshot to start runs from. */
 struct apisim *apisim_clone(const struct apisim *from, const struct apisim_conf *c);

@@ -153,6 +153,8 @@ actors_reseed(struct actors *a, struct rng rng)
 struct job {
 	const char *module, *function, *chunk;
 	const cJSON *value;
+	const struct actors_member *member;
+	int members;
 	cJSON *result;
 };
 
@@ -182,6 +184,13 @@ run(lua_State *L)
 		if (job->value) {
 			vmjson_push(L, job->value);
 			args = 1;
+			for (int i = 0; i < job->members; i++) {
+				const struct actors_member *m = &job->member[i];
+				if (!m->object)
+					continue;
+				actors_push_shared(L, m->rv, m->object);
+				lua_setfield(L, -2, m->name);
+			}
 		}
 	}
 	if (lua_pcall(L, args, 1, 1))
@@ -225,6 +234,19 @@ actors_call(struct actors *a, const char *name, const char *function, const cJSO
 	cJSON **out, struct err *e)
 {
 	struct job job = { .module = name, .function = function, .value = value };
+
+	return perform(a, &job, out, e);
+}
+
+int
+actors_call_with(struct actors *a, const char *name, const char *function, const cJSON *value,
+	const struct actors_member *members, int n, cJSON **out, struct err *e)
+{
+	struct job job = { .module = name,
+		.function = function,
+		.value = value,
+		.member = members,
+		.members = n };
 
 	return perform(a, &job, out, e);
 }

@@ -125,9 +125,7 @@ add_to_hash(struct schedule *s, const struct apisim_commit *c)
 	h = hash_fnv(c->ns, strlen(c->ns), h);
 	h = hash_fnv(c->name, strlen(c->name), h);
 	h = hash_fnv(c->user, strlen(c->user), h);
-	char *text = c->now != NULL ? json_string(c->now) : xstrdup("");
-	s->result->hash = hash_fnv(text, strlen(text), h);
-	free(text);
+	s->result->hash = c->now != NULL ? hash_fnv(c->text, c->len, h) : h;
 }
 
 static void
@@ -147,11 +145,12 @@ judge(struct schedule *s, const struct apisim_commit *c)
 	json_put_str(in, "name", c->name);
 	json_put_str(in, "user", c->user);
 	json_put_str(in, "subresource", c->subresource);
-	if (c->old != NULL)
-		json_put(in, "old", json_clone(c->old));
-	if (c->now != NULL)
-		json_put(in, "now", json_clone(c->now));
-	cJSON *out = ask(s, "oracle", "committed", in);
+	const struct actors_member both[] = { { "old", c->old_rv, c->old },
+		{ "now", c->rv, c->now } };
+	struct err e = { 0 };
+	cJSON *out = NULL;
+	if (actors_call_with(s->out.actors, "oracle", "committed", in, both, 2, &out, &e) < 0)
+		fail(s, e.msg);
 	if (json_text(out) != NULL)
 		fail(s, json_text(out));
 	json_free(in);

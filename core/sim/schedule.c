@@ -14,14 +14,15 @@
 #include "sim/trace.h"
 
 #define START_WALL INT64_C(1767225600000) /* 2026-01-01T00:00:00Z */
-#define STORM_MS 90000                    /* while things go wrong, at most */
-#define STORM_MIN_MS 15000
+#define STORM_MIN_MS 10000                /* while things go wrong */
+#define STORM_MAX_MS 45000
 #define EMPTY_ONE_IN 50
-#define CONVERGE_MS 900000 /* after that it must be there */
-#define QUIET_MS 120000    /* and stay */
-#define TAKEOVER_MS                                                                  \
-	35000 /* lease 15 s, retries, restart within 5 s, reading everything, acting \
-	       */
+#define CONVERGE_MS 900000     /* after that it must be there */
+#define LATE_FIGURES_MS 120000 /* what may be written late is written */
+#define QUIET_MS 60000         /* nothing is written at all */
+#define STAY_ONE_IN 2          /* the long ends, which cost, not every time */
+#define TAKE_OVER_ONE_IN 3
+#define TAKEOVER_MS 35000 /* lease 15 s, retries, restart within 5 s, reading all, acting */
 #define STEP_MS 1000
 #define LATE_MS 100 /* longer than any way without faults */
 #define OPERATORS 2
@@ -37,7 +38,7 @@ struct schedule {
 	struct log *log;
 	struct life life[OPERATORS];
 	int64_t storm_ms;
-	bool calm, failed, leader_died;
+	bool calm, failed, leader_died, to_stay, to_take_over;
 };
 
 static void
@@ -257,7 +258,7 @@ settle(struct schedule *s)
 static void
 stay(struct schedule *s)
 {
-	loop_sim_run_for(s->loop, QUIET_MS); /* what may be written late is written */
+	loop_sim_run_for(s->loop, LATE_FIGURES_MS);
 	s->calm = true;
 	ask_bool(s, "oracle", "calm", true);
 	loop_sim_run_for(s->loop, QUIET_MS);
@@ -390,8 +391,10 @@ begin(struct schedule *s, const struct schedule_conf *conf, struct schedule_resu
 	s->faults.on &= ~conf->without.kinds;
 	if (conf->no_faults || conf->crash_after_write > 0)
 		s->faults.on = 0;
-	s->storm_ms = STORM_MIN_MS + (int64_t)rng_below(&rng, STORM_MS - STORM_MIN_MS);
+	s->storm_ms = STORM_MIN_MS + (int64_t)rng_below(&rng, STORM_MAX_MS - STORM_MIN_MS);
 	operations_draw(&s->operations, rng_fork(&rng, "operations"), s->storm_ms);
+	s->to_stay = rng_below(&rng, STAY_ONE_IN) == 0;
+	s->to_take_over = rng_below(&rng, TAKE_OVER_ONE_IN) == 0;
 	r->faults_on = s->faults.on;
 	r->operations = s->operations.count;
 	for (int i = 0; i < OPERATORS; i++) {
@@ -413,9 +416,9 @@ schedule_run(struct schedule *s, const struct schedule_conf *conf, struct schedu
 		storm(s);
 	if (!s->failed)
 		settle(s);
-	if (!s->failed)
+	if (!s->failed && s->to_stay)
 		stay(s);
-	if (!s->failed)
+	if (!s->failed && s->to_take_over)
 		take_over(s);
 	memcpy(r->hits, s->faults.hits, sizeof r->hits);
 }

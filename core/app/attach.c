@@ -38,7 +38,7 @@ static void
 on_event(void *arg, const struct obj *old, const struct obj *now)
 {
 	struct mirror *m = arg;
-	cJSON *tree = obj_tree(now != NULL ? now : old);
+	const cJSON *tree = obj_tree(now != NULL ? now : old);
 	(void)apisim_mirror(m->p->world.api, m->resource, tree, now == NULL);
 	json_free(tree);
 }

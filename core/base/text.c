@@ -2,6 +2,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +64,35 @@ is_plain(unsigned char c)
 	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
 }
 
+#define EACH(byte) (~UINT64_C(0) / 255 * (byte))
+
+/* Eight bytes at a time; zero when all of them are plain. */
+static uint64_t
+odd_bytes(uint64_t w)
+{
+	uint64_t quote = w ^ EACH('"'), slash = w ^ EACH('\\');
+
+	return (w | ((w - EACH(0x20)) & ~w) | ((quote - EACH(1)) & ~quote) |
+		       ((slash - EACH(1)) & ~slash)) &
+	       EACH(0x80);
+}
+
+size_t
+text_plain(const char *p, size_t n)
+{
+	size_t i = 0;
+	uint64_t w;
+
+	for (; n - i >= sizeof(w); i += sizeof(w)) {
+		memcpy(&w, p + i, sizeof(w));
+		if (odd_bytes(w) != 0)
+			break;
+	}
+	while (i < n && is_plain((unsigned char)p[i]))
+		i++;
+	return i;
+}
+
 static int
 quote_escape(struct buf *out, unsigned char c)
 {
@@ -93,11 +123,9 @@ quote_escape(struct buf *out, unsigned char c)
 int
 text_quote(struct buf *out, const char *p, size_t n)
 {
-	size_t plain = 0, i = 0; /* bytes from `plain` to `i` need no change */
+	size_t plain = 0, i = text_plain(p, n); /* bytes from `plain` to `i` need no change */
 	char *at;
 
-	while (i < n && is_plain((unsigned char)p[i]))
-		i++;
 	if (i == n) { /* nearly all texts of an API object */
 		at = buf_room(out, n + 2);
 		if (at == NULL)

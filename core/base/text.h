@@ -12,6 +12,8 @@
 
 /* Length of the well-formed UTF-8 sequence at p (1 to 4), 0 when there is none. */
 size_t text_utf8(const char *p, size_t n);
+/* How many bytes at the start stand for themselves in JSON: printable ASCII but " and \. */
+size_t text_plain(const char *p, size_t n);
 /* The longest prefix of at most `max` bytes that does not cut a UTF-8 sequence. */
 size_t text_cut(const char *p, size_t n, size_t max);
 /* Append p as a JSON string with its quotes. */

@@ -348,7 +348,7 @@ own_change_matters(struct ctl *c, const char *text, const struct obj *old, const
 	static const char *const watched[] = { "metadata.labels", "metadata.annotations",
 		"metadata.finalizers", "metadata.ownerReferences", NULL };
 	const struct ctl_key *k = map_get(c->keys, text);
-	cJSON *a, *b;
+	const cJSON *a, *b;
 	bool matters = false;
 
 	if (!old || !now || old->generation != now->generation || old->deleting != now->deleting)

@@ -151,7 +151,7 @@ end_failed(struct pass *p, const struct err *e)
 static void
 tell_refusal(struct pass *p, const struct err *e)
 {
-	cJSON *tree;
+	const cJSON *tree;
 
 	/* Without the lease, or where another operator acts, one voice is enough. */
 	if (!p->c->conf.events ||
@@ -206,7 +206,8 @@ ctl_end_exec(void *arg, const struct exec_result *r)
 static cJSON *
 degraded(struct ctl *c, const struct obj *o, const struct err *e)
 {
-	cJSON *tree = obj_tree(o), *status = json_clone(json_get(tree, "status"));
+	const cJSON *tree = obj_tree(o);
+	cJSON *status = json_clone(json_get(tree, "status"));
 	cJSON *condition = json_object(), *list, *it;
 	const char *was = json_str(status, "conditions[type=Degraded].status", "");
 	const char *since = json_str(status, "conditions[type=Degraded].lastTransitionTime", "");
@@ -266,7 +267,7 @@ void
 ctl_end_script(struct ctl *c, struct ctl_key *k, const struct obj *o, const struct err *e,
 	const char *what)
 {
-	cJSON *tree = obj_tree(o);
+	const cJSON *tree = obj_tree(o);
 	struct plan *plan = NULL;
 
 	k->faults++;

@@ -41,9 +41,9 @@ add_refs_of(struct ctl *c, char **refs, size_t *n, enum kind k, const char *ns, 
 {
 	struct store *s = c->conf.store(c->conf.arg, k);
 	const struct obj *o = s && *name ? store_get(s, ns, name) : NULL;
-	cJSON *tree;
+	const cJSON *tree;
 
-	if (!o)
+	if (!o || !strstr(o->text, "policyRefs"))
 		return;
 	tree = obj_tree(o);
 	add_refs(refs, n, ns, json_path(tree, "spec.policyRefs"));
@@ -119,7 +119,8 @@ decide(struct ctl *c, const char *key, const struct obj *o, const cJSON *last, c
 	bool keep, cJSON **world_out, const char **what, struct err *e)
 {
 	const struct generation *g = script_active(c->conf.script);
-	cJSON *tree = obj_tree(o), *needs = NULL, *world = NULL, *plan = NULL;
+	const cJSON *tree = obj_tree(o);
+	cJSON *needs = NULL, *world = NULL, *plan = NULL;
 	char **refs = ctl_policies(c, o, tree);
 
 	*what = "needs";
@@ -156,8 +157,7 @@ decide(struct ctl *c, const char *key, const struct obj *o, const cJSON *last, c
 static bool
 status_now(struct ctl *c, struct ctl_key *k, const struct obj *o, const struct plan *p)
 {
-	cJSON *tree;
-	const cJSON *live;
+	const cJSON *tree, *live;
 	bool same;
 
 	if (!p->status)
@@ -199,7 +199,7 @@ static struct pass *
 pass_new(struct ctl *c, struct ctl_key *k, const struct obj *o, const struct plan *plan)
 {
 	struct pass *p = xcalloc(1, sizeof(*p));
-	cJSON *tree = obj_tree(o);
+	const cJSON *tree = obj_tree(o);
 
 	p->c = c;
 	p->key = k;
@@ -264,6 +264,7 @@ ctl_pass_start(struct ctl *c, struct ctl_key *k, const char *reason)
 	struct err e = { 0 };
 	const char *what = "";
 	struct plan *plan = NULL;
+	const cJSON *object;
 	struct obj *held;
 	cJSON *tree;
 
@@ -275,6 +276,7 @@ ctl_pass_start(struct ctl *c, struct ctl_key *k, const char *reason)
 		return;
 	}
 	held = obj_ref(o);
+	object = obj_tree(held); /* read once for all that look at it below */
 	tree = decide(c, k->text, held, k->last, reason, true, NULL, &what, &e);
 	if (tree) {
 		what = "plan";
@@ -291,6 +293,7 @@ ctl_pass_start(struct ctl *c, struct ctl_key *k, const char *reason)
 		space(c, k, began);
 		ctl_end_script(c, k, held, &e, what);
 	}
+	json_free(object);
 	obj_unref(held);
 }
 
@@ -343,16 +346,15 @@ ctl_dry_run(struct ctl *c, enum kind kind, const char *ns, const char *name, str
 	if (!plan) {
 		json_put_str(out, "error", e ? e->msg : what);
 	} else {
-		char *cluster;
+		const cJSON *object = obj_tree(held);
+		char *cluster = ctl_cluster_of(held, object);
 
-		tree = obj_tree(held);
-		cluster = ctl_cluster_of(held, tree);
 		subject = (struct guard_subject){ .object = held, .cluster = cluster };
 		guards = json_array();
 		for (int i = 0; i < plan->actions; i++)
 			json_add(guards, verdict_of(c, &subject, &plan->action[i]));
 		json_put(out, "guard", guards);
-		json_free(tree);
+		json_free(object);
 		free(cluster);
 		plan_free(plan);
 	}

@@ -291,19 +291,19 @@ on_live(void *arg, const cJSON *body, const struct err *why)
 static void
 emit(struct exec_run *r, const struct action *a)
 {
-	cJSON *about = NULL;
+	const cJSON *about;
 
 	if (a->of != KIND_COUNT) {
-		cJSON *meta = json_object();
+		cJSON *meta = json_object(), *made = json_object();
 		json_put_str(meta, "name", a->name);
 		if (a->ns[0] != '\0')
 			json_put_str(meta, "namespace", a->ns);
 		if (a->uid[0] != '\0')
 			json_put_str(meta, "uid", a->uid);
-		about = json_object();
-		json_put_str(about, "apiVersion", kind_api_version(a->of));
-		json_put_str(about, "kind", kind_row(a->of)->kind);
-		json_put(about, "metadata", meta);
+		json_put_str(made, "apiVersion", kind_api_version(a->of));
+		json_put_str(made, "kind", kind_row(a->of)->kind);
+		json_put(made, "metadata", meta);
+		about = made;
 	} else {
 		about = obj_tree(r->subject);
 	}

@@ -135,7 +135,7 @@ guard_mark(const struct ask *q, const cJSON *claim, const char *label)
 	const char *own = guard_label(claim, label);
 	const struct obj *volume;
 	char *mark;
-	cJSON *t;
+	const cJSON *t;
 
 	if (own[0] != '\0')
 		return xstrdup(own);
@@ -327,7 +327,7 @@ guard_free(struct guard *g)
 	free(g);
 }
 
-static cJSON *
+static const cJSON *
 tree(const struct obj *o)
 {
 	return o != NULL ? obj_tree(o) : NULL;

@@ -10,8 +10,7 @@
 static bool
 mounts(const struct obj *pod, const char *claim)
 {
-	cJSON *t;
-	const cJSON *v;
+	const cJSON *t, *v;
 	bool found = false;
 
 	if (strstr(pod->text, claim) == NULL)
@@ -51,7 +50,7 @@ deletes(const struct ask *q, const char *when, const char *fallback)
 	const struct obj *group =
 		guard_get(q, strcmp(component, "pd") == 0 ? KIND_PDGROUP : KIND_TIKVGROUP,
 			guard_ns(q), guard_label(q->target_tree, LABEL_GROUP));
-	cJSON *t = group != NULL ? obj_tree(group) : NULL;
+	const cJSON *t = group != NULL ? obj_tree(group) : NULL;
 	bool yes;
 
 	snprintf(path, sizeof path, "spec.persistentVolumeClaimRetentionPolicy.%s", when);
@@ -102,7 +101,7 @@ list_is_whole(const struct ask *q, struct err *e)
 	int rc = 0;
 
 	for (size_t i = 0; i < n && rc == 0; i++) {
-		cJSON *t = obj_tree(list[i]);
+		const cJSON *t = obj_tree(list[i]);
 		const char *id = json_str(t, "status.id", "");
 		if (id[0] != '\0' && pdview_store(q->view, id) == NULL)
 			rc = guard_no(e, G4, "no proof: PD's list lacks store %s of %s", id,

@@ -30,14 +30,14 @@ attached(const struct ask *q, const char *node)
 	bool found = false;
 
 	for (size_t i = 0; i < n && !found; i++) {
-		cJSON *t = obj_tree(list[i]);
+		const cJSON *t = obj_tree(list[i]);
 		const char *pv = json_str(t, "spec.source.persistentVolumeName", "");
 		if (guard_same(node, json_str(t, "spec.nodeName", "")))
 			cJSON_ArrayForEach(v, json_path(q->target_tree, "spec.volumes"))
 			{
 				const struct obj *claim = guard_get(q, KIND_CLAIM, guard_ns(q),
 					json_str(v, "persistentVolumeClaim.claimName", ""));
-				cJSON *c = claim != NULL ? obj_tree(claim) : NULL;
+				const cJSON *c = claim != NULL ? obj_tree(claim) : NULL;
 				found |= guard_same(pv, json_str(c, "spec.volumeName", ""));
 				json_free(c);
 			}
@@ -62,7 +62,7 @@ node_gone(const struct ask *q, struct err *e)
 		return guard_no(e, G7, "nodes and volume attachments can not be read: no proof");
 	node = guard_get(q, KIND_NODE, "", name);
 	if (node != NULL) {
-		cJSON *t = obj_tree(node);
+		const cJSON *t = obj_tree(node);
 		bool out = tainted(t);
 		json_free(t);
 		if (!out)

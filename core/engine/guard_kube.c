@@ -210,7 +210,7 @@ pod_claims(const struct ask *q, struct err *e)
 	{
 		const char *name = json_str(v, "persistentVolumeClaim.claimName", "");
 		const struct obj *claim = guard_get(q, KIND_CLAIM, guard_ns(q), name);
-		cJSON *t;
+		const cJSON *t;
 		bool ours, retired;
 		if (name[0] == '\0')
 			continue;
@@ -304,7 +304,7 @@ volume_is_ours(const struct ask *q, struct err *e)
 	bool ours = false;
 
 	if (claim != NULL && guard_same(claim->uid, uid) && strcmp(claim->ns, guard_ns(q)) == 0) {
-		cJSON *t = obj_tree(claim);
+		const cJSON *t = obj_tree(claim);
 		ours = guard_same(guard_owner(KIND_CLAIM, t), q->s->object->uid);
 		json_free(t);
 	}
@@ -429,7 +429,7 @@ store_is_ours(const struct ask *q)
 		return false;
 	n = guard_list(q, KIND_TIKV, STORE_OWNER, q->s->object->uid, &list);
 	for (size_t i = 0; i < n && !found; i++) {
-		cJSON *t = obj_tree(list[i]);
+		const cJSON *t = obj_tree(list[i]);
 		found = guard_same(json_str(t, "status.id", ""), q->a->store_id);
 		json_free(t);
 	}

@@ -60,7 +60,7 @@ other_pd_leaving(const struct ask *q, const char *but)
 	for (size_t i = 0; i < n && !found; i++) {
 		if (!list[i]->deleting || (but != NULL && strcmp(list[i]->name, but) == 0))
 			continue;
-		cJSON *t = obj_tree(list[i]);
+		const cJSON *t = obj_tree(list[i]);
 		found = guard_same(guard_component(t), "pd");
 		json_free(t);
 	}
@@ -73,7 +73,7 @@ other_pd_leaving(const struct ask *q, const char *but)
 static bool
 joining(const struct ask *q, const struct obj *pod)
 {
-	cJSON *t = obj_tree(pod), *i;
+	const cJSON *t = obj_tree(pod), *i;
 	const struct obj *instance =
 		guard_get(q, KIND_PD, guard_ns(q), guard_label(t, LABEL_INSTANCE));
 	bool yes = instance != NULL && guard_same(guard_component(t), "pd") &&
@@ -195,7 +195,7 @@ recorded_cluster(const struct ask *q)
 	value = xasprintf("%s/" LABEL_CLUSTER "=%s", guard_ns(q), q->s->cluster);
 	n = guard_list(q, KIND_CLAIM, STORE_LABEL, value, &list);
 	for (size_t i = 0; i < n && found == NULL; i++) {
-		cJSON *t = obj_tree(list[i]);
+		const cJSON *t = obj_tree(list[i]);
 		char *id = guard_mark(q, t, LABEL_PD);
 		if (id[0] != '\0')
 			found = xstrdup(id);

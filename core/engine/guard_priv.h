@@ -45,7 +45,7 @@ struct ask {
 	const struct obj *live;    /* the subject in the cache, NULL: none */
 	const struct obj *target;  /* what the action touches in the cache, NULL: none */
 	const struct obj *cluster; /* NULL: none */
-	cJSON *live_tree, *target_tree, *cluster_tree;
+	const cJSON *live_tree, *target_tree, *cluster_tree;
 	struct pdview *view; /* NULL: none */
 	const cJSON *pd;     /* its snapshot, NULL: none */
 };

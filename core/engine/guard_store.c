@@ -41,7 +41,7 @@ pod_serves(const struct ask *q, const struct obj *instance)
 	bool serves = false;
 
 	for (size_t i = 0; i < n; i++) {
-		cJSON *t = obj_tree(list[i]);
+		const cJSON *t = obj_tree(list[i]);
 		serves |= !list[i]->deleting && guard_ready(t);
 		json_free(t);
 	}
@@ -67,7 +67,7 @@ missing_stores(const struct ask *q, const char *target)
 	/* PD shows a stopped store as Up for 20 s: pods tell earlier. */
 	n = guard_list(q, KIND_TIKV, STORE_CLUSTER, value, &list);
 	for (size_t i = 0; i < n; i++) {
-		cJSON *t;
+		const cJSON *t;
 		const char *id;
 		if (strcmp(list[i]->uid, q->s->object->uid) == 0 || pod_serves(q, list[i]))
 			continue;
@@ -157,8 +157,7 @@ tikv_pod_deletion(const struct ask *q, struct err *e)
 	 */
 	if (store == NULL)
 		return guard_no(e, G6, "pod %s serves and PD does not list its store", q->a->name);
-	/* A new leader of PD calls every store Disconnected: with ready pods that is no repair. */
-	if (!store_counts(store) || (!store_serves(store) && pdview_settled(q->view)))
+	if (!store_counts(store) || !store_serves(store))
 		return 0;
 	return store_stop(q, store, e);
 }

@@ -314,7 +314,7 @@ recall_living(const struct pdfeed *f, const char *id, const char *value, cJSON *
 	size_t n = s ? store_list(s, STORE_CLUSTER, value, &list) : 0;
 
 	for (size_t i = 0; i < n; i++) {
-		cJSON *t = obj_tree(list[i]);
+		const cJSON *t = obj_tree(list[i]);
 		const char *store = json_str(t, "status.id", "");
 
 		if (*store && strcmp(json_str(t, "status.clusterID", ""), id) == 0 && !leaves(t))
@@ -332,7 +332,7 @@ recall_removed(const struct pdfeed *f, const char *id, const char *value, cJSON 
 	size_t n = s ? store_list(s, STORE_LABEL, value, &list) : 0;
 
 	for (size_t i = 0; i < n; i++) {
-		cJSON *t = obj_tree(list[i]);
+		const cJSON *t = obj_tree(list[i]);
 		const char *at = json_text(json_get(
 			json_path(t, "metadata.annotations"), "core.tikv.org/removed-stores"));
 		const char *pd = json_text(
@@ -359,7 +359,8 @@ recall(struct pdfeed *f)
 {
 	struct store *s = feed_peek(f->o, KIND_CLUSTER);
 	const struct obj *cluster = s ? store_get(s, f->ns, f->name) : NULL;
-	cJSON *tree = cluster ? obj_tree(cluster) : NULL, *out;
+	const cJSON *tree = cluster ? obj_tree(cluster) : NULL;
+	cJSON *out;
 	const char *id = json_str(tree, "status.id", "");
 	char *value = xasprintf("%s/%s", f->ns, f->name);
 	char *label = xasprintf("%s/core.tikv.org/cluster=%s", f->ns, f->name);
@@ -379,7 +380,7 @@ recall(struct pdfeed *f)
 static void
 confirmations(struct pdfeed *f, const struct obj *old, const cJSON *now)
 {
-	cJSON *was = old && strcmp(old->uid, f->uid) == 0 ? obj_tree(old) : NULL;
+	const cJSON *was = old && strcmp(old->uid, f->uid) == 0 ? obj_tree(old) : NULL;
 
 	if (confirms(now, "history") && !confirms(was, "history"))
 		pdview_confirm(f->view);
@@ -412,7 +413,7 @@ pds_cluster(struct tikv_operator *o, const struct obj *old, const struct obj *no
 {
 	const struct obj *any = now ? now : old;
 	struct pdfeed *f = map_get(o->pds, any->key);
-	cJSON *tree;
+	const cJSON *tree;
 
 	if (exec_active(o->exec) == 0)
 		map_clear(o->retired);
@@ -462,7 +463,7 @@ pds_store(struct tikv_operator *o, const struct obj *old, const struct obj *now)
 {
 	const struct obj *any = now ? now : old;
 	struct pdfeed *f;
-	cJSON *tree;
+	const cJSON *tree;
 
 	if (old && now && old->generation == now->generation)
 		return;
@@ -507,7 +508,7 @@ pds_tikv_target(void *arg, const char *ns, const char *instance, struct tikv_tar
 	struct tikv_operator *o = arg;
 	struct store *s = feed_peek(o, KIND_TIKV);
 	const struct obj *kv = s ? store_get(s, ns, instance) : NULL;
-	cJSON *tree = kv ? obj_tree(kv) : NULL;
+	const cJSON *tree = kv ? obj_tree(kv) : NULL;
 	struct pdfeed *f = tree ? find(o, ns, json_str(tree, "spec.cluster.name", "")) : NULL;
 	const cJSON *store = f ? pdview_store(f->view, json_str(tree, "status.id", "")) : NULL;
 	const char *address = json_str(store, "status_address", "");

@@ -122,7 +122,8 @@ tell(struct source_state *s, const cJSON *tree)
 static void
 publish(struct source_state *s)
 {
-	cJSON *tree, *patch, *meta, *annotations;
+	const cJSON *tree;
+	cJSON *patch, *meta, *annotations;
 
 	if (s->written || s->call || s->timer || !operator_may_write(s->o))
 		return;
@@ -168,7 +169,7 @@ sources_event(struct tikv_operator *o, const struct obj *old, const struct obj *
 {
 	const char *key = now ? now->key : old->key;
 	struct source_state *s = map_get(o->states, key);
-	cJSON *tree;
+	const cJSON *tree;
 
 	if (!s)
 		return;

@@ -287,7 +287,7 @@ soon(struct script *s, int64_t ms)
 static bool
 labelled(const struct obj *o, const char *label)
 {
-	cJSON *t;
+	const cJSON *t;
 	bool yes;
 
 	if (o == NULL || strstr(o->text, label) == NULL)

@@ -108,7 +108,7 @@ collect_dir(struct script *s, struct sources *out, struct err *e)
 static int
 collect_configmap(const struct obj *o, struct sources *out, struct err *e)
 {
-	cJSON *tree = obj_tree(o);
+	const cJSON *tree = obj_tree(o);
 	const cJSON *m;
 	int rc = 0;
 

@@ -24,7 +24,7 @@ policy_free(void *value)
 static int
 collect(const struct obj *o, struct sources *out, cJSON *files, struct err *e)
 {
-	cJSON *tree = obj_tree(o);
+	const cJSON *tree = obj_tree(o);
 	const cJSON *m;
 
 	cJSON_ArrayForEach(m, json_get(tree, "data"))

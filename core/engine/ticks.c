@@ -102,7 +102,7 @@ ticks_event(struct ticks *t, const struct obj *old, const struct obj *now)
 	if (old != NULL && now != NULL && old->generation == now->generation)
 		return false;
 	if (now != NULL) {
-		cJSON *tree = obj_tree(now);
+		const cJSON *tree = obj_tree(now);
 		ms = ticks_of(json_str(tree, "spec.config", ""));
 		json_free(tree);
 	}

@@ -126,12 +126,7 @@ want_need(struct wanted *l, const struct world_need *n, const char *ns)
 static cJSON *
 row_of(const struct obj *o, const struct projection *p)
 {
-	const char *text = obj_row(o, p);
-	struct err e = { 0 };
-	cJSON *row = json_parse(text, p ? strlen(text) : o->len, &e);
-
-	must(row != NULL);
-	return row;
+	return json_lent(obj_row(o, p));
 }
 
 static cJSON *
@@ -268,7 +263,7 @@ frame(struct world *w, const struct obj *object, const cJSON *last)
 	json_put_int(out, "now", wall / 1000);
 	json_put(out, "clock", clock_of(wall));
 	json_put_str(out, "kind", kind_row(object->kind)->kind);
-	json_put(out, "object", obj_tree(object));
+	json_put(out, "object", json_lent(object->text));
 	json_put_bool(out, "deleting", object->deleting);
 	if (w->from.operator_facts)
 		json_put(out, "operator", w->from.operator_facts(w->from.arg));

@@ -340,6 +340,22 @@ json_bool(const cJSON *tree, const char *path, bool fallback)
 /* Building. */
 
 cJSON *
+json_lent(const char *text)
+{
+	cJSON *n = json_node(cJSON_Raw | cJSON_IsReference);
+
+	n->valuestring = (char *)text;
+	return n;
+}
+
+bool
+json_is_lent(const cJSON *node)
+{
+	return type_of(node) == cJSON_Raw &&
+	       (node->valuestring[0] == '{' || node->valuestring[0] == '[');
+}
+
+cJSON *
 json_object(void)
 {
 	return json_node(cJSON_Object);

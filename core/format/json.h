@@ -28,9 +28,21 @@
 #define JSON_SIZE_MAX (64u << 20)
 
 cJSON *json_parse(const char *text, size_t n, struct err *e); /* NULL on error */
-void json_free(cJSON *tree);                                  /* NULL is fine */
-int json_print(const cJSON *tree, struct buf *out);           /* compact */
-int json_print_pretty(const cJSON *tree, struct buf *out);    /* four spaces, as kubectl -o json */
+void json_free(const cJSON *tree);                            /* NULL is fine */
+/* The same for a tree that is only looked at: all of it is one block of memory, so reading and
+ * freeing cost a third. Nothing of it may be changed or put into another tree; json_clone() may. */
+const cJSON *json_read(const char *text, size_t n, struct err *e);
+/* The same without metadata.managedFields, which is passed over unread. */
+const cJSON *json_read_object(const char *text, size_t n, struct err *e);
+const cJSON *json_share(const cJSON *root); /* one more owner, who calls json_free() too */
+/* *slot becomes the tree, and NULL when its last owner has freed it. NULL: no longer. */
+void json_follow(const cJSON *root, const cJSON **slot);
+/* A node that stands for a value by its compact text, which must outlive it: for what is only
+ * printed or cloned, or read by somebody who knows. Paths do not lead into it. */
+cJSON *json_lent(const char *text);
+bool json_is_lent(const cJSON *node);
+int json_print(const cJSON *tree, struct buf *out);        /* compact */
+int json_print_pretty(const cJSON *tree, struct buf *out); /* four spaces, as kubectl -o json */
 /* Keys sorted at every level: equal trees give equal bytes. For hashes and comparisons. */
 int json_print_canonical(const cJSON *tree, struct buf *out);
 char *json_string(const cJSON *tree); /* compact, malloc'ed */

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "format/json_block.h"
 #include "format/json_node.h"
 
 /* One pass straight into cJSON nodes: the input is read once, nothing is built twice, and every
@@ -20,12 +21,42 @@ struct member {
 struct reader {
 	const char *text, *at, *end;
 	struct err *e;
+	struct json_block *block; /* NULL: each node and text is an allocation */
+	const char *inside;       /* the key whose value is being read, or NULL */
+	bool skips;               /* metadata.managedFields */
 	int depth;
 	struct member *members; /* of the objects being read, innermost last */
 	size_t member_count, member_cap;
 };
 
 static cJSON *read_value(struct reader *r);
+
+static cJSON *
+new_node(struct reader *r, int type)
+{
+	return r->block ? json_block_node(r->block, type) : json_node(type);
+}
+
+static char *
+new_text(struct reader *r, size_t n)
+{
+	return r->block ? json_block_text(r->block, n) : xmalloc(n);
+}
+
+/* What is given up: memory of a block goes with the block. */
+static void
+drop_node(struct reader *r, cJSON *n)
+{
+	if (!r->block)
+		json_free(n);
+}
+
+static void
+drop_text(struct reader *r, char *text)
+{
+	if (!r->block)
+		free(text);
+}
 
 static int
 fail(struct reader *r, const char *at, enum err_code code, const char *what)
@@ -164,13 +195,6 @@ read_escape(struct reader *r, char *to)
 	return to;
 }
 
-/* Bytes that stand for themselves in a string. */
-static int
-is_plain(unsigned char c)
-{
-	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
-}
-
 /* The string has escapes: from `start` on; r->at is on the first of them. The raw text up to the
  * closing quote is never shorter than what it stands for. */
 static char *
@@ -183,7 +207,7 @@ read_escaped(struct reader *r, const char *start)
 		quote += *quote == '\\' ? 2 : 1;
 	if (quote >= r->end)
 		quote = r->end;
-	made = xmalloc((size_t)(quote - start) + 1);
+	made = new_text(r, (size_t)(quote - start) + 1);
 	memcpy(made, start, (size_t)(r->at - start));
 	to = made + (r->at - start);
 	while (r->at < r->end && *r->at != '"') {
@@ -214,7 +238,7 @@ read_escaped(struct reader *r, const char *start)
 	*to = '\0';
 	return made;
 bad:
-	free(made);
+	drop_text(r, made);
 	return NULL;
 }
 
@@ -227,8 +251,7 @@ read_string(struct reader *r)
 	char *made;
 
 	for (;;) {
-		while (p < end && is_plain((unsigned char)*p))
-			p++;
+		p += text_plain(p, (size_t)(end - p));
 		if (p == end || (unsigned char)*p < 0x80)
 			break;
 		len = text_utf8(p, (size_t)(end - p));
@@ -241,16 +264,16 @@ read_string(struct reader *r)
 		return read_escaped(r, start);
 	r->at++;
 	len = (size_t)(p - start);
-	made = xmalloc(len + 1);
+	made = new_text(r, len + 1);
 	memcpy(made, start, len);
 	made[len] = '\0';
 	return made;
 }
 
 static cJSON *
-number_node(double v)
+number_node(struct reader *r, double v)
 {
-	cJSON *n = json_node(cJSON_Number);
+	cJSON *n = new_node(r, cJSON_Number);
 
 	n->valuedouble = v;
 	n->valueint = v >= 2147483647.0    ? 2147483647
@@ -287,7 +310,7 @@ read_fraction(struct reader *r, const char *start)
 		fail(r, start, ERR_INVALID, "a number too large for a double");
 		return NULL;
 	}
-	return number_node(v);
+	return number_node(r, v);
 }
 
 static cJSON *
@@ -312,14 +335,17 @@ read_number(struct reader *r)
 		int64_t v = 0;
 
 		if (n > 15) {
-			cJSON *raw = json_node(cJSON_Raw);
+			cJSON *raw = new_node(r, cJSON_Raw);
+			size_t len = (size_t)(r->at - start);
 
-			raw->valuestring = xstrndup(start, (size_t)(r->at - start));
+			raw->valuestring = new_text(r, len + 1);
+			memcpy(raw->valuestring, start, len);
+			raw->valuestring[len] = '\0';
 			return raw;
 		}
 		for (const char *p = first; p < r->at; p++)
 			v = v * 10 + (*p - '0');
-		return number_node(first > start ? -(double)v : (double)v);
+		return number_node(r, first > start ? -(double)v : (double)v);
 	}
 	if (*r->at == '.') {
 		r->at++;
@@ -397,10 +423,45 @@ forget_keys(struct reader *r, size_t base)
 	return twice != NULL ? fail_duplicate(r, twice) : 0;
 }
 
+/* Who wrote which field is half of many objects, and nobody here asks. */
+static bool
+is_skipped(const struct reader *r, const char *key)
+{
+	return r->skips && r->depth <= 3 && r->at < r->end && *r->at == '[' && r->inside &&
+	       strcmp(r->inside, "metadata") == 0 && strcmp(key, "managedFields") == 0;
+}
+
+/* Past a list whose content does not matter; r->at is on its bracket. */
+static int
+skip_list(struct reader *r)
+{
+	int open = 0;
+
+	for (bool text = false; r->at < r->end; r->at++) {
+		char c = *r->at;
+
+		if (text && c == '\\')
+			r->at++;
+		else if (c == '"')
+			text = !text;
+		else if (!text && (c == '[' || c == '{'))
+			open++;
+		else if (!text && (c == ']' || c == '}') && --open == 0)
+			break;
+	}
+	if (r->at >= r->end) {
+		r->at = r->end;
+		return fail_here(r, "");
+	}
+	r->at++;
+	return 0;
+}
+
 static int
 read_member(struct reader *r, cJSON *object, size_t base)
 {
 	size_t at = (size_t)(r->at - r->text);
+	const char *outer = r->inside;
 	cJSON *value;
 	char *key;
 
@@ -417,14 +478,23 @@ read_member(struct reader *r, cJSON *object, size_t base)
 		goto bad;
 	}
 	r->at++;
+	skip_space(r);
+	if (is_skipped(r, key)) {
+		int rc = skip_list(r);
+
+		drop_text(r, key);
+		return rc;
+	}
+	r->inside = key;
 	value = read_value(r);
+	r->inside = outer;
 	if (value == NULL)
 		goto bad;
 	value->string = key;
 	json_link(object, value);
 	return 0;
 bad:
-	free(key);
+	drop_text(r, key);
 	return -1;
 }
 
@@ -454,7 +524,7 @@ read_container(struct reader *r)
 	}
 	r->depth++;
 	r->at++;
-	made = json_node(object ? cJSON_Object : cJSON_Array);
+	made = new_node(r, object ? cJSON_Object : cJSON_Array);
 	skip_space(r);
 	if (r->at < r->end && *r->at == close) {
 		r->at++;
@@ -482,7 +552,7 @@ read_container(struct reader *r)
 		goto bad;
 	return made;
 bad:
-	json_free(made);
+	drop_node(r, made);
 	return NULL;
 }
 
@@ -496,7 +566,7 @@ read_word(struct reader *r, const char *word, int type)
 		return NULL;
 	}
 	r->at += n;
-	return json_node(type);
+	return new_node(r, type);
 }
 
 static cJSON *
@@ -514,10 +584,10 @@ read_value(struct reader *r)
 	case '[':
 		return read_container(r);
 	case '"':
-		made = json_node(cJSON_String);
+		made = new_node(r, cJSON_String);
 		made->valuestring = read_string(r);
 		if (made->valuestring == NULL) {
-			json_free(made);
+			drop_node(r, made);
 			return NULL;
 		}
 		return made;
@@ -538,35 +608,70 @@ read_value(struct reader *r)
 	}
 }
 
-cJSON *
-json_parse(const char *text, size_t n, struct err *e)
+static cJSON *
+read_all(struct reader *r, const char *text, size_t n)
 {
-	struct reader r = { .text = text, .at = text, .e = e };
 	cJSON *tree;
 
 	if (n > JSON_SIZE_MAX) {
-		err_set(e, ERR_TOO_LARGE, "invalid JSON: %zu bytes, at most %u are read", n,
+		err_set(r->e, ERR_TOO_LARGE, "invalid JSON: %zu bytes, at most %u are read", n,
 			JSON_SIZE_MAX);
 		return NULL;
 	}
-	if (n == 0)
-		r.text = r.at = ""; /* it may have been NULL */
-	r.end = r.at + n;
-	tree = read_value(&r);
-	free(r.members);
+	r->text = r->at = n ? text : ""; /* it may have been NULL */
+	r->end = r->at + n;
+	tree = read_value(r);
+	free(r->members);
 	if (tree == NULL)
 		return NULL;
-	skip_space(&r);
-	if (r.at < r.end) {
-		fail(&r, r.at, ERR_INVALID, "more bytes after the value");
-		json_free(tree);
+	skip_space(r);
+	if (r->at < r->end) {
+		fail(r, r->at, ERR_INVALID, "more bytes after the value");
+		drop_node(r, tree);
 		return NULL;
 	}
 	return tree;
 }
 
-void
-json_free(cJSON *tree)
+cJSON *
+json_parse(const char *text, size_t n, struct err *e)
 {
-	cJSON_Delete(tree);
+	struct reader r = { .e = e };
+
+	return read_all(&r, text, n);
+}
+
+static const cJSON *
+read_block(const char *text, size_t n, bool skips, struct err *e)
+{
+	struct reader r = { .e = e, .skips = skips };
+	const cJSON *tree;
+
+	if (n <= JSON_SIZE_MAX)
+		r.block = json_block_new(n);
+	tree = read_all(&r, text, n);
+	if (tree == NULL && r.block)
+		json_block_free(r.block);
+	return tree;
+}
+
+const cJSON *
+json_read(const char *text, size_t n, struct err *e)
+{
+	return read_block(text, n, false, e);
+}
+
+const cJSON *
+json_read_object(const char *text, size_t n, struct err *e)
+{
+	return read_block(text, n, true, e);
+}
+
+void
+json_free(const cJSON *tree)
+{
+	if (tree != NULL && json_block_is_root(tree))
+		json_block_free(json_block_of(tree));
+	else
+		cJSON_Delete((cJSON *)tree);
 }

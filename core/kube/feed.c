@@ -186,7 +186,7 @@ int
 feed_page_end(struct feed *f, char **more, struct err *e)
 {
 	char *rest = NULL;
-	cJSON *head;
+	const cJSON *head;
 	int rc = -1;
 
 	*more = NULL;
@@ -194,7 +194,7 @@ feed_page_end(struct feed *f, char **more, struct err *e)
 		free(rest);
 		return err_wrap(e, "list of %s", kind_name(f));
 	}
-	head = json_parse(rest, strlen(rest), e);
+	head = json_read(rest, strlen(rest), e);
 	free(rest);
 	if (head && check_list(f, head, e) == 0) {
 		const char *token = json_str(head, "metadata.continue", "");
@@ -280,10 +280,10 @@ change(struct feed *f, bool deleted, struct obj *own_o, struct err *e)
 }
 
 static int
-object_event(struct feed *f, const char *type, cJSON *own_object, struct err *e)
+object_event(struct feed *f, const char *type, const cJSON *object, struct err *e)
 {
 	struct err why = { 0 };
-	struct obj *o = obj_of_tree(store_kind(f->store), own_object, &why);
+	struct obj *o = obj_of_tree(store_kind(f->store), object, &why);
 
 	if (!o && why.code == ERR_UNSUPPORTED) {
 		f->counts.skipped++;
@@ -303,7 +303,7 @@ static int
 on_line(void *arg, const char *text, size_t n, struct err *e)
 {
 	struct feed *f = arg;
-	cJSON *event = json_parse(text, n, e);
+	const cJSON *event = json_read_object(text, n, e);
 	int rc;
 
 	if (!event) {
@@ -311,7 +311,7 @@ on_line(void *arg, const char *text, size_t n, struct err *e)
 		return -1;
 	}
 	const char *type = json_str(event, "type", "");
-	cJSON *object = cJSON_GetObjectItemCaseSensitive(event, "object");
+	const cJSON *object = json_get(event, "object");
 	if (!cJSON_IsObject(object))
 		rc = err_set(e, ERR_PROTOCOL, "event without an object");
 	else if (strcmp(type, "ERROR") == 0)
@@ -320,7 +320,7 @@ on_line(void *arg, const char *text, size_t n, struct err *e)
 		rc = bookmark(f, object, e);
 	else if (strcmp(type, "ADDED") == 0 || strcmp(type, "MODIFIED") == 0 ||
 		 strcmp(type, "DELETED") == 0)
-		rc = object_event(f, type, cJSON_DetachItemViaPointer(event, object), e);
+		rc = object_event(f, type, object, e);
 	else
 		rc = err_set(e, ERR_PROTOCOL, "unknown event type \"%s\"", type);
 	json_free(event);

@@ -31,6 +31,7 @@ struct row {
 /* Index values as tagged texts, one behind the other: only what differs from object to object. */
 struct obj_part {
 	struct row *rows;
+	const cJSON *tree; /* while somebody looks at it */
 	size_t values_len;
 	char *values;
 };
@@ -136,33 +137,30 @@ projection_of(struct projections *p, const char *const *names, const char *const
 
 /* ---- objects ---- */
 
-static void
-strip(cJSON *tree)
-{
-	cJSON *meta = cJSON_GetObjectItemCaseSensitive(tree, "metadata");
-	cJSON *notes = cJSON_GetObjectItemCaseSensitive(meta, "annotations");
-
-	if (meta)
-		json_drop(meta, "managedFields");
-	if (cJSON_IsObject(notes) && json_drop(notes, LAST_APPLIED) && !notes->child)
-		json_drop(meta, "annotations");
-}
-
-/* Items of a built-in list come without apiVersion and kind. */
+/* Items of a built-in list come without apiVersion and kind, and some objects carry what nobody
+ * asks for. NULL: the tree is fine as it is. */
 static cJSON *
-with_type(enum kind k, cJSON *own_tree)
+put_right(enum kind k, const cJSON *tree)
 {
-	if (json_get(own_tree, "kind") && json_get(own_tree, "apiVersion"))
-		return own_tree;
-	cJSON *full = json_object();
-	json_put_str(full, "apiVersion", kind_api_version(k));
-	json_put_str(full, "kind", kind_row(k)->kind);
-	while (own_tree->child) {
-		cJSON *c = cJSON_DetachItemViaPointer(own_tree, own_tree->child);
-		json_put(full, c->string, c);
+	const cJSON *meta = json_get(tree, "metadata"), *notes = json_get(meta, "annotations"), *c;
+	bool typed = json_get(tree, "kind") && json_get(tree, "apiVersion");
+	cJSON *out, *mine;
+
+	if (typed && !json_get(meta, "managedFields") && !json_get(notes, LAST_APPLIED))
+		return NULL;
+	out = json_object();
+	if (!typed) {
+		json_put_str(out, "apiVersion", kind_api_version(k));
+		json_put_str(out, "kind", kind_row(k)->kind);
 	}
-	json_free(own_tree);
-	return full;
+	cJSON_ArrayForEach(c, tree) json_put(out, c->string, json_clone(c));
+	mine = (cJSON *)json_get(out, "metadata");
+	if (mine)
+		json_drop(mine, "managedFields");
+	notes = json_get(mine, "annotations");
+	if (cJSON_IsObject(notes) && json_drop((cJSON *)notes, LAST_APPLIED) && !notes->child)
+		json_drop(mine, "annotations");
+	return out;
 }
 
 static void
@@ -255,43 +253,45 @@ build(enum kind k, const cJSON *tree)
 }
 
 struct obj *
-obj_of_tree(enum kind k, cJSON *own_tree, struct err *e)
+obj_of_tree(enum kind k, const cJSON *tree, struct err *e)
 {
 	const struct kind_row *r = kind_row(k);
-	const char *kind = json_text(json_get(own_tree, "kind"));
-	const char *version = json_text(json_get(own_tree, "apiVersion"));
+	const char *kind = json_text(json_get(tree, "kind"));
+	const char *version = json_text(json_get(tree, "apiVersion"));
 	struct obj *o = NULL;
 
-	if (!cJSON_IsObject(own_tree))
+	if (!cJSON_IsObject(tree))
 		err_set(e, ERR_PROTOCOL, "%s: not an object", r->kind);
 	else if ((kind && strcmp(kind, r->kind) != 0) ||
 		 (version && strcmp(version, kind_api_version(k)) != 0))
 		err_set(e, ERR_UNSUPPORTED, "expected %s of %s, got %s of %s", r->kind,
 			kind_api_version(k), kind ? kind : "?", version ? version : "?");
-	else if (!*text_of(json_get(own_tree, "metadata"), "name"))
+	else if (!*text_of(json_get(tree, "metadata"), "name"))
 		err_set(e, ERR_PROTOCOL, "%s: metadata.name is missing", r->kind);
-	else if (r->namespaced && !*text_of(json_get(own_tree, "metadata"), "namespace"))
+	else if (r->namespaced && !*text_of(json_get(tree, "metadata"), "namespace"))
 		err_set(e, ERR_PROTOCOL, "%s %s: metadata.namespace is missing", r->kind,
-			text_of(json_get(own_tree, "metadata"), "name"));
+			text_of(json_get(tree, "metadata"), "name"));
 	else {
-		own_tree = with_type(k, own_tree);
-		strip(own_tree);
-		o = build(k, own_tree);
+		cJSON *right = put_right(k, tree);
+		o = build(k, right ? right : tree);
+		json_free(right);
 	}
-	json_free(own_tree);
 	return o;
 }
 
 struct obj *
 obj_new(enum kind k, const char *text, size_t n, struct err *e)
 {
-	cJSON *tree = json_parse(text, n, e);
+	const cJSON *tree = json_read_object(text, n, e);
+	struct obj *o;
 
 	if (!tree) {
 		err_wrap(e, "%s", kind_row(k)->kind);
 		return NULL;
 	}
-	return obj_of_tree(k, tree, e);
+	o = obj_of_tree(k, tree, e);
+	json_free(tree);
+	return o;
 }
 
 struct obj *
@@ -311,6 +311,8 @@ obj_unref(struct obj *o)
 	must(o->refs > 0);
 	if (--o->refs > 0)
 		return;
+	if (o->part->tree)
+		json_follow(o->part->tree, NULL);
 	for (struct row *r = o->part->rows, *next; r; r = next) {
 		next = r->next;
 		projection_unref(r->projection);
@@ -319,13 +321,17 @@ obj_unref(struct obj *o)
 	free(o);
 }
 
-cJSON *
+const cJSON *
 obj_tree(const struct obj *o)
 {
 	struct err e = { 0 };
-	cJSON *tree = json_parse(o->text, o->len, &e);
+	const cJSON *tree;
 
+	if (o->part->tree)
+		return json_share(o->part->tree);
+	tree = json_read(o->text, o->len, &e);
 	must(tree != NULL);
+	json_follow(tree, &o->part->tree);
 	return tree;
 }
 
@@ -368,7 +374,8 @@ obj_row(const struct obj *o, const struct projection *p)
 		if (r->projection == p)
 			return r->text;
 
-	cJSON *tree = obj_tree(o), *row = json_object();
+	const cJSON *tree = obj_tree(o);
+	cJSON *row = json_object();
 	for (size_t i = 0; i < p->n; i++) {
 		cJSON *v = column_value(&p->column[i], tree);
 		if (v)

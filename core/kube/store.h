@@ -38,10 +38,10 @@ struct obj {
 /* One reference. ERR_UNSUPPORTED when the text is an object of another kind or version; other
  * errors when it is no object with a name (and a namespace, where the kind has one). */
 struct obj *obj_new(enum kind k, const char *text, size_t n, struct err *e);
-struct obj *obj_of_tree(enum kind k, cJSON *own_tree, struct err *e); /* the same from a tree */
+struct obj *obj_of_tree(enum kind k, const cJSON *tree, struct err *e); /* the same from a tree */
 struct obj *obj_ref(const struct obj *o);
 void obj_unref(struct obj *o);
-cJSON *obj_tree(const struct obj *o); /* the caller frees */
+const cJSON *obj_tree(const struct obj *o); /* the caller frees; shared with others who look */
 
 struct projection; /* an ordered list of (name, path) */
 /* NULL names: the whole object. Equal lists give the same pointer; lives as long as the set.

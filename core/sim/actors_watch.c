@@ -4,6 +4,7 @@
 #include <lauxlib.h>
 
 #include "sim/actors_priv.h"
+#include "vm/vmjson.h"
 
 enum { RETRY_MS = 1000 }; /* a kind that is not installed yet is asked for again */
 
@@ -17,24 +18,13 @@ again(void *arg)
 }
 
 static void
-unseen(void *value)
-{
-	struct shown *s = value;
-
-	luaL_unref(s->a->L, LUA_REGISTRYINDEX, s->ref);
-	free(s);
-}
-
-/* The table is on the stack and is taken. */
-static void
-tell(struct follow *f, const char *event)
+tell(struct follow *f, const char *event, const cJSON *object)
 {
 	lua_State *L = f->a->L;
 
 	lua_rawgeti(L, LUA_REGISTRYINDEX, f->fn);
-	lua_insert(L, -2);
 	lua_pushstring(L, event);
-	lua_insert(L, -2);
+	vmjson_push(L, object);
 	actors_pcall(f->a, 2, 0);
 }
 
@@ -58,11 +48,11 @@ initial_end(struct follow *f)
 	f->known = f->seen;
 	f->seen = NULL;
 	for (struct map_iter it = { 0 }; old && map_next(old, &it);) {
-		const struct shown *s = it.value;
 		if (map_has(f->known, it.key))
 			continue;
-		lua_rawgeti(a->L, LUA_REGISTRYINDEX, s->ref);
-		tell(f, "DELETED");
+		cJSON *object = json_parse(it.value, strlen(it.value), NULL);
+		tell(f, "DELETED", object);
+		json_free(object);
 		if (!alive(a, id))
 			break;
 	}
@@ -70,35 +60,44 @@ initial_end(struct follow *f)
 }
 
 static void
-on_event(void *arg, const char *type, int64_t rv, const cJSON *object)
+one_object(struct follow *f, const char *type, const cJSON *object)
+{
+	const char *uid = json_str(object, "metadata.uid", "");
+	const char *event = type;
+
+	if (f->seen) {
+		const char *before = f->known ? map_get(f->known, uid) : NULL;
+		char *text = json_string(object);
+		bool same = before && !strcmp(before, text);
+		map_put(f->seen, uid, text);
+		if (same)
+			return;
+		event = before ? "MODIFIED" : "ADDED";
+	} else if (!strcmp(type, "DELETED")) {
+		map_del(f->known, uid);
+	} else {
+		map_put(f->known, uid, json_string(object));
+	}
+	tell(f, event, object);
+}
+
+static void
+on_chunk(void *arg, const char *bytes, size_t n)
 {
 	struct follow *f = arg;
-	lua_State *L = f->a->L;
+	cJSON *event = json_parse(bytes, n, NULL); /* a chunk of apisim is one line */
+	const cJSON *object = json_get(event, "object");
+	const char *type = json_str(event, "type", "");
 
-	if (!object) {
-		if (f->seen && !strcmp(type, "SYNCED"))
-			initial_end(f);
-		return;
+	if (!event || !strcmp(type, "ERROR")) {
+		; /* the end follows */
+	} else if (strcmp(type, "BOOKMARK") != 0) {
+		one_object(f, type, object);
+	} else if (f->seen &&
+		   json_path(object, "metadata.annotations.k8s\\.io/initial-events-end")) {
+		initial_end(f);
 	}
-	const char *uid = json_str(object, "metadata.uid", "");
-	actors_push_shared(L, rv, object);
-	if (!strcmp(type, "DELETED")) {
-		map_del(f->known, uid);
-		tell(f, type);
-		return;
-	}
-	struct shown *now = xcalloc(1, sizeof(*now));
-	const struct shown *before = f->known ? map_get(f->known, uid) : NULL;
-	bool again = f->seen && before && before->rv == rv;
-	if (f->seen)
-		type = before ? "MODIFIED" : "ADDED";
-	lua_pushvalue(L, -1);
-	*now = (struct shown){ .a = f->a, .rv = rv, .ref = luaL_ref(L, LUA_REGISTRYINDEX) };
-	map_put(f->seen ? f->seen : f->known, uid, now);
-	if (again)
-		lua_pop(L, 1);
-	else
-		tell(f, type);
+	json_free(event);
 }
 
 static void
@@ -137,12 +136,12 @@ follow_start(struct follow *f)
 		.user = "actors",
 		.user_agent = "actors",
 		.on_head = on_head,
-		.on_event = on_event,
+		.on_chunk = on_chunk,
 		.on_end = on_end,
 		.arg = f };
 
 	map_free(f->seen);
-	f->seen = map_new(unseen);
+	f->seen = map_new(free);
 	struct apisim_call *stream = apisim_request(f->a->conf.api, &r);
 	f->stream = stream;
 	free(query);
@@ -156,11 +155,11 @@ follow_free(struct follow *f)
 	while (*at != f)
 		at = &(*at)->next;
 	*at = f->next;
-	map_free(f->known);
-	map_free(f->seen);
 	luaL_unref(f->a->L, LUA_REGISTRYINDEX, f->fn);
 	apisim_cancel(f->a->conf.api, f->stream);
 	loop_cancel(f->a->conf.loop, f->again);
+	map_free(f->known);
+	map_free(f->seen);
 	free(f->path);
 	free(f->query);
 	free(f);

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "vm/vmcage.h"
+#include "vm/vmtext.h"
 
 #define MARK "vm.list"    /* the metatable of lists */
 #define NODES_MAX 1000000 /* shared tables are copied: sixty levels of {t, t} are 2^60 nodes */
@@ -36,8 +37,13 @@ push(lua_State *L, const cJSON *node, int mark)
 	case cJSON_Number:
 		lua_pushnumber(L, node->valuedouble);
 		return;
-	case cJSON_String:
 	case cJSON_Raw:
+		if (json_is_lent(node)) {
+			vmtext_push(L, node->valuestring, mark);
+			return;
+		}
+		/* fall through */
+	case cJSON_String:
 		lua_pushstring(L, node->valuestring);
 		return;
 	case cJSON_Array:

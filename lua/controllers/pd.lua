@@ -7,28 +7,30 @@ local lifecycle = require "lib.lifecycle"
 local member = require "lib.member"
 local pvc = require "lib.pvc"
 local resign = require "lib.resign"
-local restart = require "lib.restart_member"
 local report = require "lib.report_instance"
 
 local C = {
   name = "pd", api = 1, kind = "PD", owns = { "Pod", "ConfigMap", "PersistentVolumeClaim" },
   essential = { "claims", "pod", "configmap" },
-  steps = { "delete", "cluster", "paused", "finalizer", "leave", "claims", "config", "suspended", "pod", "restart",
-    "ready", "joined", "volumes" },
+  steps = { "delete", "cluster", "paused", "finalizer", "leave", "claims", "config", "suspended", "pod", "ready",
+    "joined", "volumes" },
 }
 
 function C.needs(object)
   local out, i = instance.needs(object, pvc.FIELDS)
   out[#out + 1] = { as = "pd", pd = i.cluster, stores = "none", member = i.pod, fresh = 30 }
   resign.needs(object, i, out)
-  restart.needs(object, i, out)
   return out
 end
 
 local function facts(w)
-  local i = instance.of(w, w.object)
-  local id, found, other = member.identify(w, i)
-  return i, id, found, other
+  local f = w.facts
+  if not f then
+    f = { i = instance.of(w, w.object) }
+    f.id, f.found, f.other = member.identify(w, f.i)
+    w.facts = f
+  end
+  return f.i, f.id, f.found, f.other
 end
 
 function C.delete(w, p)
@@ -64,15 +66,6 @@ end
 
 function C.suspended(w, p) return lifecycle.suspend(w, p, (facts(w))) end
 function C.pod(w, p) return lifecycle.pod(w, p, (facts(w))) end
-
--- A restart that waits holds up nothing else.
-function C.restart(w, p)
-  local i, id, found = facts(w)
-  local verdict = restart.step(w, p, i, id, found)
-  if verdict then lifecycle.keep(w, p, C, { "volumes" }) end
-  return verdict
-end
-
 function C.ready(w, p) return lifecycle.ready(w, p, (facts(w))) end
 
 function C.joined(w, p)

@@ -7,14 +7,13 @@ local offline = require "lib.offline"
 local online = require "lib.online"
 local pvc = require "lib.pvc"
 local report = require "lib.report_instance"
-local restart = require "lib.restart_store"
 local store = require "lib.store"
 
 local C = {
   name = "tikv", api = 1, kind = "TiKV", owns = { "Pod", "ConfigMap", "PersistentVolumeClaim" },
   essential = { "claims", "pod", "configmap" },
-  steps = { "delete", "cluster", "paused", "finalizer", "leave", "claims", "config", "suspended", "pod", "restart",
-    "ready", "registered", "leaders", "volumes", "labels", "online" },
+  steps = { "delete", "cluster", "paused", "finalizer", "leave", "claims", "config", "suspended", "pod", "ready",
+    "registered", "volumes", "labels", "online" },
 }
 
 function C.needs(object)
@@ -25,16 +24,18 @@ function C.needs(object)
     store = (status.id or "") ~= "" and status.id or nil }
   offline.needs(object, i, out)
   online.needs_tikv(object, out)
-  restart.needs(object, i, out)
-  store.needs(object, i, out)
   return out
 end
 
 -- The facts of one object, and the store that PD has for it.
 local function facts(w)
-  local i = instance.of(w, w.object)
-  local id, found, other = store.identify(w, i)
-  return i, id, found, other
+  local f = w.facts
+  if not f then
+    f = { i = instance.of(w, w.object) }
+    f.id, f.found, f.other = store.identify(w, f.i)
+    w.facts = f
+  end
+  return f.i, f.id, f.found, f.other
 end
 
 function C.delete(w, p)
@@ -63,20 +64,11 @@ end
 function C.config(w, p)
   local i = facts(w)
   if (w.cluster.pd or "") == "" then return p:wait("WaitingForURL", "Cluster %s has no PD address yet", i.cluster) end
-  return lifecycle.config(w, p, i, config.tikv(i, w.cluster.pd))
+  if not lifecycle.config_stands(w, i) then return lifecycle.config(w, p, i, config.tikv(i, w.cluster.pd)) end
 end
 
 function C.suspended(w, p) return lifecycle.suspend(w, p, (facts(w))) end
 function C.pod(w, p) return lifecycle.pod(w, p, (facts(w))) end
-
--- A restart that waits holds up nothing else.
-function C.restart(w, p)
-  local i, id, found = facts(w)
-  local verdict = restart.step(w, p, i, id, found)
-  if verdict then lifecycle.keep(w, p, C, { "volumes", "labels" }) end
-  return verdict
-end
-
 function C.ready(w, p) return lifecycle.ready(w, p, (facts(w))) end
 
 -- Only a start waits for PD: a store that is known goes on being served while PD is away.
@@ -92,11 +84,6 @@ function C.registered(w, p)
   if found and found.state ~= "Up" then
     return p:wait("StoreNotUp", "PD calls store %s %s", id, tostring(found.state))
   end
-end
-
-function C.leaders(w, p)
-  local i, id, found = facts(w)
-  return restart.leaders(w, p, i, id, found)
 end
 
 function C.volumes(w, p)

@@ -24,14 +24,10 @@ M.annotation = {
   initial_cluster = OWN .. "initial-cluster", host = OWN .. "host",
   removed_stores = OWN .. "removed-stores", evicting = OWN .. "evicting",
   operation = OWN .. "operation", spent = OWN .. "spent",
-  former_stores = OWN .. "former-stores", replace = OWN .. "replace", spare_for = OWN .. "spare-for",
-  destroyed = OWN .. "destroyed", hold = OWN .. "hold",
+  replace = OWN .. "replace", spare_for = OWN .. "spare-for", destroyed = OWN .. "destroyed", hold = OWN .. "hold",
   operator = OWN .. "operator", behaviour = OWN .. "behaviour", confirm = OWN .. "confirm",
   online = OWN .. "online-config",
   remove_first = OWN .. "remove-first",
-  -- a person's wishes for one instance, and the group's answers
-  restart = OWN .. "restart", evict_leaders = OWN .. "evict-leaders",
-  allowed = OWN .. "restart-allowed", on_delete = OWN .. "on-delete", rollout_paused = OWN .. "rollout-paused",
 }
 
 local versions = {
@@ -47,8 +43,9 @@ function M.path_annotation(key) return "metadata.annotations." .. key:gsub("%.",
 
 ---@return string group, string? ordinal text after the last dash, nil when there is none
 function M.split(instance)
-  local group, ordinal = instance:match("^(.+)%-([^%-]+)$")
-  return group or instance, ordinal
+  local after = instance:reverse():find("-", 1, true) -- far cheaper than a pattern
+  if not after or after == 1 or after == #instance then return instance, nil end
+  return instance:sub(1, -after - 1), instance:sub(1 - after)
 end
 
 function M.instance(group, ordinal) return ("%s-%d"):format(group, ordinal) end

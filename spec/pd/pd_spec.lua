@@ -70,7 +70,6 @@ describe("pd", function()
     assert.truthy(n.msg:find("bad integer", 1, true), n.msg)
   end)
 
-  -- W-54
   it("knows `not bootstrapped` from other failures", function()
     start()
     f.bootstrapped = false

@@ -10,6 +10,7 @@
 
 #include "app/attach.h"
 #include "app/luadir.h"
+#include "app/relay.h"
 #include "app/verbs.h"
 #include "base/embed.h"
 #include "base/log.h"
@@ -134,14 +135,16 @@ write_kubeconfig(struct playground *p, const char *path, struct err *e)
 }
 
 int
-playground_operator(struct playground *p, const char *log_level, const char *lua_dir, struct err *e)
+playground_operator(struct playground *p, const char *log_level, const char *lua_dir, int port,
+	struct err *e)
 {
 	char *config = xasprintf("--kubeconfig=%s", p->kubeconfig);
 	char *connect = xasprintf("--connect-to=::127.0.0.1:%d", httpd_port(p->hosts));
 	char *level = xasprintf("--log-level=%s", log_level);
+	char *listen = xasprintf("--listen=127.0.0.1:%d", port);
 	char *lua = lua_dir != NULL ? xasprintf("--lua-dir=%s", lua_dir) : NULL;
 	char *argv[] = { "tikv-operator", "run", config, connect, level, "--log-format=text",
-		"--lease-namespace=tikv-system", "--listen=127.0.0.1:0", lua, NULL };
+		"--lease-namespace=tikv-system", listen, lua, NULL };
 	int parent = getpid();
 	int pid = fork();
 	if (pid == 0) {
@@ -155,6 +158,7 @@ playground_operator(struct playground *p, const char *log_level, const char *lua
 	free(config);
 	free(connect);
 	free(level);
+	free(listen);
 	free(lua);
 	if (pid < 0)
 		return err_set(e, ERR_INTERNAL, "fork: %s", strerror(errno));
@@ -265,7 +269,11 @@ start(struct playground *p, const struct args *a, struct err *e)
 		return -1;
 	if (args_flag(a, "no-operator"))
 		return 0;
-	if (playground_operator(p, args_text(a, "log-level"), lua_dir, e) < 0)
+	int port = relay_free_port(p->loop, e);
+	if (port < 0 || playground_operator(p, args_text(a, "log-level"), lua_dir, port, e) < 0)
+		return -1;
+	p->relay = relay_new(p, port, e);
+	if (p->relay == NULL)
 		return -1;
 	loop_after(p->loop, CHILD_CHECK_MS, on_child_check, p);
 	return 0;
@@ -290,6 +298,7 @@ stop(struct playground *p)
 		}
 	}
 	attach_stop(p);
+	relay_free(p->relay);
 	if (p->serve != NULL)
 		apiserve_free(p->serve);
 	if (p->hosts != NULL)

@@ -12,6 +12,7 @@
 #include "wire/httpd.h"
 
 struct attach;
+struct relay;
 
 struct playground {
 	struct loop *loop;
@@ -22,14 +23,15 @@ struct playground {
 	char *dir; /* temporary folder with the kubeconfig, "" when the user named a file */
 	char *kubeconfig;
 	int operator_pid;      /* 0: none */
+	struct relay *relay;   /* NULL: there is no operator */
 	struct attach *attach; /* NULL: it is no mirror of another server */
 	int code;
 	bool ended;
 };
 
 /* Start the child that reconciles; -1 with *e. */
-int playground_operator(
-	struct playground *p, const char *log_level, const char *lua_dir, struct err *e);
+int playground_operator(struct playground *p, const char *log_level, const char *lua_dir, int port,
+	struct err *e);
 void playground_end(struct playground *p, int code);
 /* The guided tour: applies a cluster, scales it, tells what it sees, and ends the playground. */
 struct demo;

@@ -62,7 +62,9 @@ status_main(struct args *a)
 		return verb_usage_error(a, "--output %s: json, yaml or wide", format);
 	if (client_open(&c, a, &e) < 0)
 		return verb_fail(a, &e);
+	struct live live;
 	int r;
+	live_init(&live, &c);
 	do {
 		struct tree t;
 		/* An API server that restarts does not end a watch. */
@@ -70,12 +72,14 @@ status_main(struct args *a)
 			r = verb_fail(a, &e);
 			continue;
 		}
+		tree_live(&t, &live);
 		if (again && terminal)
 			fputs("\033[H\033[J", stdout);
 		r = print(&t, args_at(a, 0), format, c.ns);
 		fflush(stdout);
 		tree_free(&t);
 	} while (again && !ferror(stdout) && sleep(WATCH_S) == 0);
+	live_fini(&live);
 	client_close(&c);
 	return r;
 }

@@ -36,8 +36,25 @@ tree_read(struct tree *t, struct client *c, struct err *e)
 }
 
 void
+tree_live(struct tree *t, struct live *l)
+{
+	const cJSON *c;
+
+	json_free(t->pd);
+	t->pd = json_object();
+	cJSON_ArrayForEach(c, json_get(t->list[KIND_CLUSTER], "items"))
+	{
+		const char *name = json_str(c, "metadata.name", "");
+		cJSON *page = live_pd(l, name);
+		if (page != NULL)
+			json_put(t->pd, name, page);
+	}
+}
+
+void
 tree_free(struct tree *t)
 {
+	json_free(t->pd);
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
 		json_free(t->list[kinds[i]]);
 	memset(t, 0, sizeof *t);
@@ -106,7 +123,23 @@ put_cut(const char *text, int width, bool color, FILE *out)
 }
 
 static void
-figures(const cJSON *o, enum kind k, FILE *out)
+store_figures(const struct tree *t, const cJSON *o, FILE *out)
+{
+	const char *id = json_str(o, "status.id", "");
+	const cJSON *live = live_store(json_get(t->pd, json_str(o, "spec.cluster.name", "")), id);
+
+	fprintf(out, "store %s  ", *id != '\0' ? id : "-");
+	if (live != NULL)
+		fprintf(out, "%d leaders  %d regions  ", (int)json_int(live, "leaders", 0),
+			(int)json_int(live, "regions", 0));
+	else if (json_path(o, "status.regions") != NULL)
+		fprintf(out, "%d leaders  %d regions  ", (int)json_int(o, "status.leaders", 0),
+			(int)json_int(o, "status.regions", 0));
+	fprintf(out, "%s", json_str(o, "status.node", ""));
+}
+
+static void
+figures(const struct tree *t, const cJSON *o, enum kind k, FILE *out)
 {
 	switch ((int)k) {
 	case KIND_CLUSTER:
@@ -123,19 +156,14 @@ figures(const cJSON *o, enum kind k, FILE *out)
 			json_str(o, "status.node", ""));
 		break;
 	case KIND_TIKV:
-		fprintf(out, "store %s  ",
-			*json_str(o, "status.id", "") != '\0' ? json_str(o, "status.id", "") : "-");
-		if (json_path(o, "status.regions") != NULL)
-			fprintf(out, "%d leaders  %d regions  ",
-				(int)json_int(o, "status.leaders", 0),
-				(int)json_int(o, "status.regions", 0));
-		fprintf(out, "%s", json_str(o, "status.node", ""));
+		store_figures(t, o, out);
 		break;
 	}
 }
 
 /* How the tree is drawn. */
 struct pen {
+	const struct tree *tree;
 	int64_t now;
 	bool color;
 	int width;
@@ -161,7 +189,7 @@ line(const cJSON *o, enum kind k, const char *lead, const struct pen *pen)
 		shown += ((unsigned char)*c & 0xc0) != 0x80;
 	fprintf(out, "%s%*s %s%-11s%s ", label, shown < 30 ? 30 - shown : 0, "",
 		color ? color_of(phase) : "", phase, color ? PLAIN : "");
-	figures(o, k, out);
+	figures(pen->tree, o, k, out);
 	if (*reason != '\0') {
 		fprintf(out, "  %s%s", color ? DIM : "", reason);
 		if (clock_parse(json_str(o, "status.since", ""), &since) == 0) {
@@ -230,7 +258,7 @@ print_group(const struct tree *t, const cJSON *g, enum kind k, bool last, const 
 int
 tree_print(const struct tree *t, const char *cluster, int64_t now, bool color, int width, FILE *out)
 {
-	const struct pen pen = { now, color, width, out };
+	const struct pen pen = { t, now, color, width, out };
 	int printed = 0;
 	for (const cJSON *c = first(t, KIND_CLUSTER); c != NULL; c = c->next) {
 		const char *name = json_str(c, "metadata.name", "");

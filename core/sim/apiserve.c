@@ -13,6 +13,8 @@ struct apiserve {
 	struct httpd *httpd;
 	char *ca, *cert, *key, *addr;
 	struct visit *visits; /* open watches */
+	apiserve_proxy_fn *proxy;
+	void *proxy_arg;
 };
 
 /* One request; lives on only when it is a watch. */
@@ -89,7 +91,11 @@ static void
 on_request(void *arg, struct httpd_req *r, const struct httpd_in *in)
 {
 	struct apiserve *s = arg;
-	struct visit *v = xcalloc(1, sizeof(*v));
+	struct visit *v;
+
+	if (s->proxy && strstr(in->path, "/proxy/") && s->proxy(s->proxy_arg, r, in))
+		return;
+	v = xcalloc(1, sizeof(*v));
 	const char *token = in->header(in, "authorization");
 	struct apisim_req q = {
 		.method = in->method,
@@ -127,6 +133,13 @@ on_request(void *arg, struct httpd_req *r, const struct httpd_in *in)
 	httpd_start(r, v->status, v->type);
 	if (v->body.len)
 		httpd_chunk(r, v->body.at, v->body.len);
+}
+
+void
+apiserve_on_proxy(struct apiserve *s, apiserve_proxy_fn *fn, void *arg)
+{
+	s->proxy = fn;
+	s->proxy_arg = arg;
 }
 
 struct apiserve *

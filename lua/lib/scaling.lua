@@ -128,6 +128,10 @@ function M.tikv(w, p, list)
   local held = count > 0 and create(w, p, ordinals.free(use, count), nil, nil, replacing.unspared(list, count))
   if held then return held end
   if replacing.marked(list)[1] then return replacing.told(w, p, list) end
+  if count > 0 then
+    return p:wait("ScalingOut", "%d of %d stores exist; adding %s", #live, wanted, some(w.object,
+      ordinals.free(use, count))):progress { done = #live, total = wanted }
+  end
   return p:wait("ScalingOut", "%d of %d stores exist, %d of them start", #live, wanted, starting)
     :progress { done = #live, total = wanted }
 end

@@ -85,6 +85,19 @@ local function lives_on(cluster)
   return false
 end
 
+--- A PD that is founded takes its settings from the file; later they live in PD, and files say nothing.
+local function take_settings(c, config)
+  local section
+  for line in config:gmatch "[^\n]+" do
+    section = line:match "^%s*%[([%w%-]+)%]" or section
+    local key, text = line:match "^%s*([%w%-]+)%s*=%s*(.-)%s*$"
+    if key and (section == "schedule" or section == "replication") then
+      local kept = text:match "^[\"'](.*)[\"']$" or tonumber(text) or text:match "^true$" or text:match "^false$"
+      if kept ~= nil then c:set_item(section, key, kept) end
+    end
+  end
+end
+
 --- Founders agree on a cluster by their token and list of members.
 local function found(process, initial)
   local token = value(process.config, "initial-cluster-token") or ""
@@ -93,6 +106,7 @@ local function found(process, initial)
   if not c or c.served and not lives_on(c) then
     c = model.new { regions = M.conf.regions, location_labels = value(process.config, "location-labels"),
       version = process.version }
+    take_settings(c, process.config)
     founding[key] = c
     M.clusters[#M.clusters + 1] = c
     for name, url in initial:gmatch "([^=,]+)=([^,]+)" do c:add_member(name, url) end

@@ -102,7 +102,7 @@ client_get(struct client *c, enum kind k, const char *name, struct err *e)
 {
 	struct buf path;
 	buf_init(&path, 0);
-	(void)ref_path(&path, k, c->ns, name, NULL);
+	(void)ref_path(&path, k, kind_row(k)->namespaced ? c->ns : NULL, name, NULL);
 	cJSON *tree = client_do(c, "GET", path.at, NULL, NULL, e);
 	buf_fini(&path);
 	return tree;

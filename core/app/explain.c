@@ -2,8 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/client.h"
+#include "app/figures.h"
 #include "app/verbs.h"
+#include "app/whose.h"
 #include "base/clock.h"
 #include "base/embed.h"
 #include "base/mem.h"
@@ -109,9 +110,36 @@ print_text(struct client *c, enum kind k, const cJSON *o)
 	if (progress != NULL && json_get(progress, "total") != NULL)
 		printf("%-10s %d of %d\n", "Progress:", (int)json_int(progress, "done", 0),
 			(int)json_int(progress, "total", 0));
+	figures_print(c, k, o);
 	print_conditions(o);
 	print_events(c, json_str(o, "metadata.uid", ""));
 	json_free(about);
+}
+
+/* What belongs to another object is told in a few lines, then its owner is explained. */
+static int
+print_all(struct client *c, const struct args *a, enum kind k, const cJSON *o)
+{
+	struct err e = { 0 };
+	enum kind of = k;
+	cJSON *owner = whose(c, k, o, &of, &e);
+	if (of != k)
+		whose_print(k, o, stdout);
+	if (owner == NULL) {
+		if (of == k)
+			whose_print(k, o, stdout);
+		if (e.code == ERR_NONE)
+			err_set(&e, ERR_NOT_FOUND,
+				"%s %s: it belongs to nothing of tikv-operator: kubectl describe "
+				"tells more",
+				kind_row(k)->kind, json_str(o, "metadata.name", ""));
+		return verb_fail(a, &e);
+	}
+	if (of != k)
+		printf("Belongs to:\n\n");
+	print_text(c, of, owner);
+	json_free(owner);
+	return 0;
 }
 
 int
@@ -124,9 +152,12 @@ explain_main(struct args *a)
 	const char *name = slash != NULL ? slash + 1 : args_at(a, 1);
 	if (word == NULL || name == NULL)
 		return verb_usage_error(a, "name one object: KIND/NAME, for example tikv/basic-0");
-	if (client_kind(word, slash != NULL ? (size_t)(slash - word) : strlen(word), &k) < 0)
-		return verb_usage_error(
-			a, "%s: the kind is one of cluster, pdgroup, pd, tikvgroup, tikv", word);
+	if (whose_kind(word, slash != NULL ? (size_t)(slash - word) : strlen(word), &k) < 0)
+		return verb_usage_error(a,
+			"%s: the kind is one of cluster, pdgroup, pd, tikvgroup, tikv, or pod, "
+			"pvc, "
+			"pv, cm, svc, pdb, job",
+			word);
 	if (args_count(a) > (slash != NULL ? 1 : 2))
 		return verb_usage_error(
 			a, "%s: one object at a time", args_at(a, args_count(a) - 1));
@@ -144,6 +175,7 @@ explain_main(struct args *a)
 		client_close(&c);
 		return verb_fail(a, &e);
 	}
+	int r = 0;
 	if (format != NULL) {
 		bool yaml = strcmp(format, "yaml") == 0;
 		struct buf out;
@@ -156,9 +188,9 @@ explain_main(struct args *a)
 		printf("%s%s", out.at, yaml && status != NULL ? "" : "\n");
 		buf_fini(&out);
 	} else {
-		print_text(&c, k, o);
+		r = print_all(&c, a, k, o);
 	}
 	json_free(o);
 	client_close(&c);
-	return 0;
+	return r;
 }

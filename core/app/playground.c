@@ -135,8 +135,8 @@ write_kubeconfig(struct playground *p, const char *path, struct err *e)
 }
 
 int
-playground_operator(struct playground *p, const char *log_level, const char *lua_dir, int port,
-	struct err *e)
+playground_operator(
+	struct playground *p, const char *log_level, const char *lua_dir, int port, struct err *e)
 {
 	char *config = xasprintf("--kubeconfig=%s", p->kubeconfig);
 	char *connect = xasprintf("--connect-to=::127.0.0.1:%d", httpd_port(p->hosts));

@@ -30,8 +30,8 @@ struct playground {
 };
 
 /* Start the child that reconciles; -1 with *e. */
-int playground_operator(struct playground *p, const char *log_level, const char *lua_dir, int port,
-	struct err *e);
+int playground_operator(
+	struct playground *p, const char *log_level, const char *lua_dir, int port, struct err *e);
 void playground_end(struct playground *p, int code);
 /* The guided tour: applies a cluster, scales it, tells what it sees, and ends the playground. */
 struct demo;

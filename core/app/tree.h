@@ -3,15 +3,15 @@
 /*
  * tree: the objects of one namespace as Cluster -> groups -> instances, for status and the demo.
  *
- * Figures are PD's newest where the operator can be asked (tree_live), else those of status. Built from
- * five lists; what names a Cluster that does not exist is not shown. Children are in
- * order of kind (PD first) and ordinal.
+ * Figures are PD's newest where the operator can be asked (tree_live), else those of status. Built
+ * from five lists; what names a Cluster that does not exist is not shown. Children are in order of
+ * kind (PD first) and ordinal.
  */
 #include "app/live.h"
 
 struct tree {
 	cJSON *list[KIND_TIKV + 1]; /* by enum kind: the five lists, owned */
-	cJSON *pd;                    /* Cluster -> page of live_pd, owned; NULL: not asked */
+	cJSON *pd;                  /* Cluster -> page of live_pd, owned; NULL: not asked */
 };
 
 int tree_read(struct tree *t, struct client *c, struct err *e);

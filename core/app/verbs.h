@@ -65,8 +65,13 @@ int completion_main(struct args *a);
 #define VERB_EXPLAIN                                                                            \
 	{                                                                                       \
 		"explain", "why an object waits, since when, and what would unblock it",        \
-			"KIND/NAME", NULL, "  kubectl tikv explain tikv/basic-0", explain_opts, \
-			true, explain_main                                                      \
+			"KIND/NAME",                                                            \
+			"Also for pods, claims, volumes, config maps, services and Jobs: what " \
+			"they are about, and\n"                                                 \
+			"the object that they belong to.",                                      \
+			"  kubectl tikv explain tikv/basic-0\n"                                 \
+			"  kubectl tikv explain pvc/data-basic-tikv-0",                         \
+			explain_opts, true, explain_main                                        \
 	}
 #define VERB_PLAN                                                                            \
 	{                                                                                    \

@@ -15,7 +15,8 @@ struct apiserve;
 /* loop must be the real one (wire/loop_event.h). port 0: any. */
 struct apiserve *apiserve_new(
 	struct loop *event_loop, struct apisim *a, const char *addr, int port, struct err *e);
-/* Asked for each request below a pod's proxy, which apisim does not have; true: it is taken. NULL: none. */
+/* Asked for each request below a pod's proxy, which apisim does not have; true: it is taken. NULL:
+ * none. */
 typedef bool apiserve_proxy_fn(void *arg, struct httpd_req *r, const struct httpd_in *in);
 void apiserve_on_proxy(struct apiserve *s, apiserve_proxy_fn *fn, void *arg);
 void apiserve_free(struct apiserve *s); /* before the apisim */

@@ -32,6 +32,35 @@ describe("the manuals", function()
     end
   end)
 
+  it("spec/coverage.md has every id once, its totals are right, and each file that it names contains the id", function()
+    local text = read "spec/coverage.md"
+    local rows, files, total = {}, {}, { covered = 0, explained = 0, open = 0 }
+    for id, what, where in text:gmatch "\n| (%u%-%d+) | ([^|\n]+) | ([^|\n]+) |" do
+      assert.is_nil(rows[id], id .. " is there twice")
+      assert.is_true(#what > 3, id)
+      rows[id] = where
+    end
+    for letter, last in pairs { W = 76, P = 40, E = 110, U = 117 } do
+      for n = 1, last do
+        local id = ("%s-%02d"):format(letter, n)
+        local where = assert(rows[id], id .. " is missing")
+        rows[id] = nil
+        local named = 0
+        for file in where:gmatch "`(spec/[%w/_-]+%.%l+)`" do
+          named = named + 1
+          files[file] = files[file] or " " .. read(file)
+          local pattern = "%f[%w]" .. id:gsub("%-", "%%-") .. "%f[%D]"
+          assert.is_truthy(where:find "^no: " or files[file]:find(pattern), ("%s is not in %s"):format(id, file))
+        end
+        local kind = where:find "^no: " and "explained" or where:find "^open: " and "open" or "covered"
+        assert.is_true(kind ~= "covered" or named > 0, id .. ": " .. where)
+        total[kind] = total[kind] + 1
+      end
+    end
+    assert.is_nil(next(rows), "an id that nobody knows: " .. tostring(next(rows)))
+    assert.truthy(text:find(("%d covered, %d explained, %d open."):format(total.covered, total.explained, total.open), 1, true))
+  end)
+
   it("core/README.md has the guard's rules as the code has them", function()
     local manual, code, n = read "core/README.md", read "core/engine/guard.c", 0
     for id, title, body in code:gmatch '%[G%d%] = { "(G%d)", "(%w+)",%s*(.-) },\n' do

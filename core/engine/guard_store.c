@@ -157,7 +157,8 @@ tikv_pod_deletion(const struct ask *q, struct err *e)
 	 */
 	if (store == NULL)
 		return guard_no(e, G6, "pod %s serves and PD does not list its store", q->a->name);
-	if (!store_counts(store) || !store_serves(store))
+	/* A new leader of PD calls every store Disconnected: with ready pods that is no repair. */
+	if (!store_counts(store) || (!store_serves(store) && pdview_settled(q->view)))
 		return 0;
 	return store_stop(q, store, e);
 }

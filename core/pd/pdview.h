@@ -20,10 +20,10 @@
  *     heartbeat_age,uptime,started_at (seconds since 1970),version,labels{},evicting,busy,
  *     destroyed},
  *   counts {Up,Disconnected,Down,Offline,Tombstone},
- *   replication {max_replicas,location_labels[],isolation_level,voters (fewest that any key range
- *     has by the placement rules),peers (most that any wants)}, schedulers[], evicting[],
- *   regions {total,down_peer,pending_peer,miss_peer} (absent: unknown), halted (bool),
- *   settings {schedule{},replication{},...} as PD prints them.
+ *   replication {max_replicas,location_labels[],isolation_level,cluster_version,voters (fewest that
+ *     any key range has by the placement rules),peers (most that any wants)},
+ *   schedulers[], evicting[], regions {total,down_peer,pending_peer,miss_peer} (absent: unknown),
+ *   halted (bool), settings {schedule{},replication{},...} as PD prints them.
  */
 #include "base/rng.h"
 #include "pd/pd.h"

@@ -370,6 +370,7 @@ pdview_read_config(struct round *r, const cJSON *body, struct err *e)
 	}
 	json_put_str(
 		r->replication, "isolation_level", json_str(replication, "isolation-level", ""));
+	json_put_str(r->replication, "cluster_version", json_str(body, "cluster-version", ""));
 	r->halted = truth(json_path(body, "schedule.halt-scheduling"));
 	json_free(r->settings);
 	r->settings = settings_of(body);

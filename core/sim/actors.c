@@ -143,10 +143,18 @@ actors_free(struct actors *a)
 	free(a);
 }
 
+void
+actors_reseed(struct actors *a, struct rng rng)
+{
+	a->conf.rng = rng;
+}
+
 /* What a protected call is to do; it fills result or leaves an error text on the stack. */
 struct job {
 	const char *module, *function, *chunk;
 	const cJSON *value;
+	const struct actors_member *member;
+	int members;
 	cJSON *result;
 };
 
@@ -176,6 +184,13 @@ run(lua_State *L)
 		if (job->value) {
 			vmjson_push(L, job->value);
 			args = 1;
+			for (int i = 0; i < job->members; i++) {
+				const struct actors_member *m = &job->member[i];
+				if (!m->object)
+					continue;
+				actors_push_shared(L, m->rv, m->object);
+				lua_setfield(L, -2, m->name);
+			}
 		}
 	}
 	if (lua_pcall(L, args, 1, 1))
@@ -219,6 +234,19 @@ actors_call(struct actors *a, const char *name, const char *function, const cJSO
 	cJSON **out, struct err *e)
 {
 	struct job job = { .module = name, .function = function, .value = value };
+
+	return perform(a, &job, out, e);
+}
+
+int
+actors_call_with(struct actors *a, const char *name, const char *function, const cJSON *value,
+	const struct actors_member *members, int n, cJSON **out, struct err *e)
+{
+	struct job job = { .module = name,
+		.function = function,
+		.value = value,
+		.member = members,
+		.members = n };
 
 	return perform(a, &job, out, e);
 }

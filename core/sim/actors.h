@@ -30,6 +30,7 @@ struct actors_conf {
 };
 
 struct actors *actors_new(const struct actors_conf *c, struct err *e);
+void actors_reseed(struct actors *a, struct rng rng);
 void actors_free(struct actors *a); /* before apisim and net */
 /* require("sim.NAME").start(conf); conf may be NULL. */
 int actors_start(struct actors *a, const char *name, const cJSON *conf, struct err *e);
@@ -37,6 +38,14 @@ int actors_start(struct actors *a, const char *name, const cJSON *conf, struct e
  * *out may be NULL, else the first result (the caller frees). */
 int actors_call(struct actors *a, const char *name, const char *function, const cJSON *value,
 	cJSON **out, struct err *e);
+/* The same with objects as further members of the value, shared like those of sim.request(). */
+struct actors_member {
+	const char *name;
+	int64_t rv;
+	const cJSON *object; /* NULL: left out */
+};
+int actors_call_with(struct actors *a, const char *name, const char *function, const cJSON *value,
+	const struct actors_member *members, int n, cJSON **out, struct err *e);
 /* Run a piece of Lua with the globals of the actors, for specs. */
 int actors_eval(struct actors *a, const char *chunk, cJSON **out, struct err *e);
 

@@ -26,6 +26,12 @@ struct host { /* sim.serve */
 	char *type; /* content type of the last answer */
 };
 
+struct shown { /* one object as an actor saw it last */
+	struct actors *a;
+	int64_t rv;
+	int ref; /* its table */
+};
+
 struct follow { /* sim.watch */
 	struct follow *next;
 	struct actors *a;
@@ -34,7 +40,7 @@ struct follow { /* sim.watch */
 	uint64_t id;
 	struct apisim_call *stream;
 	struct timer *again;
-	struct map *known; /* uid -> last text */
+	struct map *known; /* uid -> struct shown */
 	struct map *seen;  /* while the initial objects come */
 	int64_t since_failed;
 };
@@ -46,6 +52,7 @@ struct actors {
 	struct host *hosts;
 	struct follow *follows;
 	uint64_t ids;
+	uint64_t shared; /* tables of shared objects made so far */
 };
 
 /* Call the function and its n arguments on the stack; `results` stay. 0, or -1 after on_error. */
@@ -55,7 +62,9 @@ void actors_open_sim(lua_State *L, struct actors *a);
 /* The value at idx as text to send: a table as JSON, a string as it is. NULL: nil. May raise. */
 char *actors_body(lua_State *L, int idx);
 void actors_push_text(lua_State *L, const char *text, size_t n); /* decoded when it is JSON */
-cJSON *actors_take(lua_State *L, int idx);                       /* may raise */
+/* One version of an object: the same table each time, which nobody changes. */
+void actors_push_shared(lua_State *L, int64_t rv, const cJSON *object);
+cJSON *actors_take(lua_State *L, int idx); /* may raise */
 
 void follow_start(struct follow *f);
 void follow_free(struct follow *f);

@@ -67,6 +67,106 @@ actors_push_text(lua_State *L, const char *text, size_t n)
 	json_free(tree);
 }
 
+#define SHARED "sim.shared" /* in the registry: resourceVersion -> table */
+#define SHARED_MAX 4000
+
+void
+actors_push_shared(lua_State *L, int64_t rv, const cJSON *object)
+{
+	struct actors *a = actors_of(L);
+
+	luaL_checkstack(L, 4, "a value is too deep");
+	if (a->shared % SHARED_MAX == 0) {
+		lua_newtable(L); /* forget all: they come again when they are needed */
+		lua_setfield(L, LUA_REGISTRYINDEX, SHARED);
+		a->shared++;
+	}
+	lua_getfield(L, LUA_REGISTRYINDEX, SHARED);
+	lua_pushnumber(L, (lua_Number)rv);
+	lua_rawget(L, -2);
+	if (lua_isnil(L, -1)) {
+		a->shared++;
+		lua_pop(L, 1);
+		lua_pushnumber(L, (lua_Number)rv);
+		vmjson_push(L, object);
+		lua_pushvalue(L, -1);
+		lua_insert(L, -3);
+		lua_rawset(L, -4);
+	}
+	lua_remove(L, -2);
+}
+
+/* Looks go to the table on the top of the stack, in order. */
+struct look {
+	lua_State *L;
+	int n;
+};
+
+static void
+add_look(void *arg, int64_t rv, const cJSON *object)
+{
+	struct look *l = arg;
+
+	actors_push_shared(l->L, rv, object);
+	lua_rawseti(l->L, -2, ++l->n);
+}
+
+static int
+look(lua_State *L, struct actors *a, const char *path)
+{
+	struct look l = { .L = L };
+	bool collection;
+
+	lua_newtable(L);
+	if (apisim_look(a->conf.api, path, &collection, add_look, &l) != 200) {
+		lua_pop(L, 1);
+		return 0;
+	}
+	if (collection) {
+		lua_newtable(L);
+		lua_insert(L, -2);
+		lua_setfield(L, -2, "items");
+	} else {
+		lua_rawgeti(L, -1, 1);
+	}
+	lua_pushinteger(L, 200);
+	lua_insert(L, -2);
+	return 2;
+}
+
+static void
+wrote_head(void *arg, int status, const char *type, const char *warning)
+{
+	(void)type;
+	(void)warning;
+	*(int *)arg = status;
+}
+
+static int
+write_request(lua_State *L, struct actors *a, const char *method, const char *path)
+{
+	int status = 0;
+	struct apisim_req r = {
+		.method = method,
+		.path = path,
+		.content_type = luaL_optstring(L, 4,
+			strcmp(method, "PATCH") ? "application/json"
+						: "application/merge-patch+json"),
+		.user = "actors",
+		.on_head = wrote_head,
+		.arg = &status,
+	};
+	cJSON *tree = lua_istable(L, 3) ? actors_take(L, 3) : NULL;
+
+	r.tree = tree;
+	if (lua_type(L, 3) == LUA_TSTRING)
+		r.body = lua_tolstring(L, 3, &r.body_len);
+	apisim_request(a->conf.api, &r);
+	json_free(tree);
+	lua_pushinteger(L, status);
+	return 1;
+}
+
 static int
 sim_request(lua_State *L)
 {
@@ -74,6 +174,11 @@ sim_request(lua_State *L)
 	const char *method = luaL_checkstring(L, 1), *path = luaL_checkstring(L, 2);
 	const char *type = luaL_optstring(L, 4,
 		strcmp(method, "PATCH") ? "application/json" : "application/merge-patch+json");
+	bool get = !strcmp(method, "GET"), plain = !strchr(path, '?');
+	if (plain && !get)
+		return write_request(L, a, method, path);
+	if (plain && look(L, a, path) > 0)
+		return 2;
 	char *body = actors_body(L, 3), *answer;
 	int status = apisim_do(a->conf.api, method, path, body, type, "actors", &answer);
 

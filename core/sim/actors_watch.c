@@ -4,7 +4,6 @@
 #include <lauxlib.h>
 
 #include "sim/actors_priv.h"
-#include "vm/vmjson.h"
 
 enum { RETRY_MS = 1000 }; /* a kind that is not installed yet is asked for again */
 
@@ -18,13 +17,24 @@ again(void *arg)
 }
 
 static void
-tell(struct follow *f, const char *event, const cJSON *object)
+unseen(void *value)
+{
+	struct shown *s = value;
+
+	luaL_unref(s->a->L, LUA_REGISTRYINDEX, s->ref);
+	free(s);
+}
+
+/* The table is on the stack and is taken. */
+static void
+tell(struct follow *f, const char *event)
 {
 	lua_State *L = f->a->L;
 
 	lua_rawgeti(L, LUA_REGISTRYINDEX, f->fn);
+	lua_insert(L, -2);
 	lua_pushstring(L, event);
-	vmjson_push(L, object);
+	lua_insert(L, -2);
 	actors_pcall(f->a, 2, 0);
 }
 
@@ -48,11 +58,11 @@ initial_end(struct follow *f)
 	f->known = f->seen;
 	f->seen = NULL;
 	for (struct map_iter it = { 0 }; old && map_next(old, &it);) {
+		const struct shown *s = it.value;
 		if (map_has(f->known, it.key))
 			continue;
-		cJSON *object = json_parse(it.value, strlen(it.value), NULL);
-		tell(f, "DELETED", object);
-		json_free(object);
+		lua_rawgeti(a->L, LUA_REGISTRYINDEX, s->ref);
+		tell(f, "DELETED");
 		if (!alive(a, id))
 			break;
 	}
@@ -60,44 +70,35 @@ initial_end(struct follow *f)
 }
 
 static void
-one_object(struct follow *f, const char *type, const cJSON *object)
-{
-	const char *uid = json_str(object, "metadata.uid", "");
-	const char *event = type;
-
-	if (f->seen) {
-		const char *before = f->known ? map_get(f->known, uid) : NULL;
-		char *text = json_string(object);
-		bool same = before && !strcmp(before, text);
-		map_put(f->seen, uid, text);
-		if (same)
-			return;
-		event = before ? "MODIFIED" : "ADDED";
-	} else if (!strcmp(type, "DELETED")) {
-		map_del(f->known, uid);
-	} else {
-		map_put(f->known, uid, json_string(object));
-	}
-	tell(f, event, object);
-}
-
-static void
-on_chunk(void *arg, const char *bytes, size_t n)
+on_event(void *arg, const char *type, int64_t rv, const cJSON *object)
 {
 	struct follow *f = arg;
-	cJSON *event = json_parse(bytes, n, NULL); /* a chunk of apisim is one line */
-	const cJSON *object = json_get(event, "object");
-	const char *type = json_str(event, "type", "");
+	lua_State *L = f->a->L;
 
-	if (!event || !strcmp(type, "ERROR")) {
-		; /* the end follows */
-	} else if (strcmp(type, "BOOKMARK") != 0) {
-		one_object(f, type, object);
-	} else if (f->seen &&
-		   json_path(object, "metadata.annotations.k8s\\.io/initial-events-end")) {
-		initial_end(f);
+	if (!object) {
+		if (f->seen && !strcmp(type, "SYNCED"))
+			initial_end(f);
+		return;
 	}
-	json_free(event);
+	const char *uid = json_str(object, "metadata.uid", "");
+	actors_push_shared(L, rv, object);
+	if (!strcmp(type, "DELETED")) {
+		map_del(f->known, uid);
+		tell(f, type);
+		return;
+	}
+	struct shown *now = xcalloc(1, sizeof(*now));
+	const struct shown *before = f->known ? map_get(f->known, uid) : NULL;
+	bool again = f->seen && before && before->rv == rv;
+	if (f->seen)
+		type = before ? "MODIFIED" : "ADDED";
+	lua_pushvalue(L, -1);
+	*now = (struct shown){ .a = f->a, .rv = rv, .ref = luaL_ref(L, LUA_REGISTRYINDEX) };
+	map_put(f->seen ? f->seen : f->known, uid, now);
+	if (again)
+		lua_pop(L, 1);
+	else
+		tell(f, type);
 }
 
 static void
@@ -136,12 +137,12 @@ follow_start(struct follow *f)
 		.user = "actors",
 		.user_agent = "actors",
 		.on_head = on_head,
-		.on_chunk = on_chunk,
+		.on_event = on_event,
 		.on_end = on_end,
 		.arg = f };
 
 	map_free(f->seen);
-	f->seen = map_new(free);
+	f->seen = map_new(unseen);
 	struct apisim_call *stream = apisim_request(f->a->conf.api, &r);
 	f->stream = stream;
 	free(query);
@@ -155,11 +156,11 @@ follow_free(struct follow *f)
 	while (*at != f)
 		at = &(*at)->next;
 	*at = f->next;
+	map_free(f->known);
+	map_free(f->seen);
 	luaL_unref(f->a->L, LUA_REGISTRYINDEX, f->fn);
 	apisim_cancel(f->a->conf.api, f->stream);
 	loop_cancel(f->a->conf.loop, f->again);
-	map_free(f->known);
-	map_free(f->seen);
 	free(f->path);
 	free(f->query);
 	free(f);

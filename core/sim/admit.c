@@ -113,6 +113,48 @@ move_items(cJSON *from, const char *key, cJSON *into)
 		json_add(into, cJSON_DetachItemViaPointer(list, list->child));
 }
 
+/* An object without the metadata that no schema looks at; its members are lent. */
+static cJSON *
+seen_by_rules(const cJSON *object)
+{
+	static const char *const names[] = { "name", "generateName" };
+	cJSON *out = json_object(), *meta = json_object();
+	for (cJSON *at = object->child; at != NULL; at = at->next)
+		if (strcmp(at->string, "metadata") != 0)
+			cJSON_AddItemReferenceToObject(out, at->string, at);
+	for (int i = 0; i < 2; i++)
+		if (*json_str(json_get(object, "metadata"), names[i], "") != '\0')
+			json_put_str(meta, names[i],
+				json_str(json_get(object, "metadata"), names[i], ""));
+	json_put(out, "metadata", meta);
+	return out;
+}
+
+/* Nulls mean nothing to a schema: they go as if they had never been there. */
+static void
+drop_nulls(cJSON *tree)
+{
+	for (cJSON *next, *at = tree->child; at != NULL; at = next) {
+		next = at->next;
+		if (cJSON_IsNull(at))
+			json_free(cJSON_DetachItemViaPointer(tree, at));
+		else
+			drop_nulls(at);
+	}
+}
+
+/* What was judged takes the place of what was given; metadata stays. */
+static void
+replace(cJSON **object, cJSON *own_now)
+{
+	cJSON *meta = cJSON_DetachItemFromObjectCaseSensitive(*object, "metadata");
+	json_free(cJSON_DetachItemFromObjectCaseSensitive(own_now, "metadata"));
+	json_free(*object);
+	*object = own_now;
+	if (meta != NULL)
+		json_put(own_now, "metadata", meta);
+}
+
 int
 admit_judge(struct admit *a, const char *id, const cJSON *schema, cJSON **object, const cJSON *old,
 	bool prune_only, cJSON *causes, cJSON *unknown, struct err *e)
@@ -121,8 +163,12 @@ admit_judge(struct admit *a, const char *id, const cJSON *schema, cJSON **object
 		return -1;
 	cJSON *name = cJSON_CreateString(id), *none = cJSON_CreateBool(0), *out = NULL;
 	cJSON *prune = cJSON_CreateBool(prune_only);
-	const cJSON *args[] = { name, *object, old != NULL ? old : none, prune };
+	drop_nulls(*object);
+	cJSON *now = seen_by_rules(*object), *before = old != NULL ? seen_by_rules(old) : NULL;
+	const cJSON *args[] = { name, now, before != NULL ? before : none, prune };
 	enum vm_end end = vm_call(a->vm, "lib.admission", "admit", args, 4, &out, e);
+	json_free(now);
+	json_free(before);
 	json_free(name);
 	json_free(none);
 	json_free(prune);
@@ -130,11 +176,9 @@ admit_judge(struct admit *a, const char *id, const cJSON *schema, cJSON **object
 		json_free(out);
 		return -1;
 	}
-	cJSON *now = cJSON_DetachItemFromObjectCaseSensitive(out, "object");
-	if (now != NULL) {
-		json_free(*object);
-		*object = now;
-	}
+	cJSON *changed = cJSON_DetachItemFromObjectCaseSensitive(out, "object");
+	if (changed != NULL)
+		replace(object, changed);
 	move_items(out, "causes", causes);
 	move_items(out, "unknown", unknown);
 	json_free(out);

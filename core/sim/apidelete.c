@@ -15,7 +15,7 @@ take_options(struct call *c, struct how *h)
 	cJSON *body = NULL;
 
 	memset(h, 0, sizeof(*h));
-	if (c->r->body_len && !(body = call_body(c)))
+	if ((c->r->body_len || c->r->tree) && !(body = call_body(c)))
 		return -1;
 	const char *grace = param_get(c, "gracePeriodSeconds");
 	const char *policy = param_get(c, "propagationPolicy");

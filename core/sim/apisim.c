@@ -84,6 +84,12 @@ apisim_clone(const struct apisim *from, const struct apisim_conf *conf)
 }
 
 void
+apisim_reseed(struct apisim *a, struct rng rng)
+{
+	a->conf.rng = rng;
+}
+
+void
 now_text(struct apisim *a, char out[40])
 {
 	clock_format(loop_wall(a->conf.loop), 0, out, 40);
@@ -158,6 +164,9 @@ call_body(struct call *c)
 	struct err e;
 	const char *p = r->body;
 	size_t n = r->body_len;
+
+	if (r->tree)
+		return json_clone(r->tree);
 
 	if (r->content_type && !strncmp(r->content_type, "application/vnd.kubernetes.protobuf", 35))
 		return proto_body(c);
@@ -271,7 +280,7 @@ take_form(struct call *c)
 
 /* The words after /api/v1 or /apis/group/version. */
 static void
-route(struct call *c, char **w, int n, const char *group, const char *version)
+place(struct call *c, char **w, int n, const char *group, const char *version)
 {
 	bool in_ns = n >= 3 && !strcmp(w[0], "namespaces") && strcmp(w[2], "status") &&
 		     strcmp(w[2], "finalize");
@@ -284,7 +293,38 @@ route(struct call *c, char **w, int n, const char *group, const char *version)
 	c->name = n > 1 ? w[1] : "";
 	c->sub = n > 2 ? w[2] : "";
 	c->res = n > 0 ? res_find(c->a, group, version, w[0]) : NULL;
-	if (!c->res || n > 3 || (in_ns && !c->res->namespaced)) {
+	if (c->res && (n > 3 || (in_ns && !c->res->namespaced)))
+		c->res = NULL;
+}
+
+/* Which resource, namespace, name and subresource the words of a path mean; res NULL: none. True
+ * for a review, which is no resource. */
+static bool
+find(struct call *c)
+{
+	char *w[12];
+	int n = 0;
+
+	for (char *rest = c->words, *word; n < 12 && (word = strsep(&rest, "/"));) {
+		if (!*word)
+			continue;
+		unescape(word, false);
+		w[n++] = word;
+	}
+	if (n == 4 && !strcmp(w[0], "apis") &&
+		(!strncmp(w[3], "selfsubject", 11) || !strcmp(w[3], "subjectaccessreviews")))
+		return true;
+	if (n > 2 && !strcmp(w[0], "api"))
+		place(c, w + 2, n - 2, "", w[1]);
+	else if (n > 3 && !strcmp(w[0], "apis"))
+		place(c, w + 3, n - 3, w[1], w[2]);
+	return false;
+}
+
+static void
+route(struct call *c)
+{
+	if (!c->res) {
 		static const char text[] = "404 page not found\n";
 		reply_text(c, 404, "text/plain; charset=utf-8", text, sizeof(text) - 1);
 		return;
@@ -308,26 +348,12 @@ route(struct call *c, char **w, int n, const char *group, const char *version)
 static void
 serve(struct call *c, const char *path)
 {
-	char *w[12];
-	int n = 0;
-
 	if (serve_discovery(c, path) || serve_openapi(c, path))
 		return;
-	for (char *rest = c->words, *word; n < 12 && (word = strsep(&rest, "/"));) {
-		if (!*word)
-			continue;
-		unescape(word, false);
-		w[n++] = word;
-	}
-	if (n == 4 && !strcmp(w[0], "apis") &&
-		(!strncmp(w[3], "selfsubject", 11) || !strcmp(w[3], "subjectaccessreviews")))
+	if (find(c))
 		serve_review(c);
-	else if (n > 2 && !strcmp(w[0], "api"))
-		route(c, w + 2, n - 2, "", w[1]);
-	else if (n > 3 && !strcmp(w[0], "apis"))
-		route(c, w + 3, n - 3, w[1], w[2]);
 	else
-		route(c, w, 0, "", "");
+		route(c);
 }
 
 struct apisim_call *
@@ -454,6 +480,37 @@ apisim_each(const struct apisim *a, const char *resource,
 
 	for (size_t i = 0; r && i < r->count; i++)
 		fn(arg, ver_tree(r->live[i]));
+}
+
+int
+apisim_look(struct apisim *a, const char *path, bool *collection,
+	void (*fn)(void *arg, int64_t rv, const cJSON *object), void *arg)
+{
+	struct apisim_req r = { .method = "GET", .path = path };
+	struct call c = { .a = a, .r = &r, .ns = "", .name = "", .sub = "" };
+	size_t ns = 0;
+	int status = 404;
+
+	c.words = xstrdup(path);
+	find(&c);
+	*collection = c.res && !*c.name;
+	if (*collection) {
+		status = 200;
+		ns = strlen(c.ns);
+		for (size_t i = 0; i < c.res->count; i++) {
+			struct ver *v = c.res->live[i];
+			if (!ns || (!strncmp(v->key, c.ns, ns) && v->key[ns] == '/'))
+				fn(arg, v->rv, ver_tree(v));
+		}
+	} else if (c.res && !*c.sub) {
+		struct ver *v = live_find(c.res, c.ns, c.name);
+		if (v) {
+			status = 200;
+			fn(arg, v->rv, ver_tree(v));
+		}
+	}
+	free(c.words);
+	return status;
 }
 
 uint64_t

@@ -45,7 +45,9 @@ struct apisim_commit {
 	const char *resource; /* "pods", "tikvs.core.tikv.org" */
 	const char *ns, *name, *user, *manager, *subresource;
 	const cJSON *old, *now;
-	int64_t rv;
+	int64_t rv, old_rv;
+	const char *text; /* of now, or of what was removed */
+	size_t len;
 };
 
 struct apisim_hooks {
@@ -75,16 +77,21 @@ struct apisim_req {
 	const char *content_type, *accept; /* may be NULL */
 	const char *body;
 	size_t body_len;
+	const cJSON *tree;      /* the body by reference, instead */
 	const char *user;       /* NULL: "sim" */
 	const char *user_agent; /* default field manager is its part before '/' */
 	/* All may be NULL. warning: text of a Warning header, or NULL. */
 	void (*on_head)(void *arg, int status, const char *content_type, const char *warning);
 	void (*on_chunk)(void *arg, const char *bytes, size_t n);
 	void (*on_end)(void *arg);
+	/* A watch by reference, instead of on_chunk. type as in the stream; object is lent, NULL
+	 * for a BOOKMARK, for ERROR, and for SYNCED, which ends the initial events. */
+	void (*on_event)(void *arg, const char *type, int64_t rv, const cJSON *object);
 	void *arg;
 };
 
 struct apisim *apisim_new(const struct apisim_conf *c);
+void apisim_reseed(struct apisim *a, struct rng rng);
 void apisim_free(struct apisim *a); /* open watches are dropped without on_end */
 /* A copy of all objects, sharing their texts, without watches: a snapshot to start runs from. */
 struct apisim *apisim_clone(const struct apisim *from, const struct apisim_conf *c);
@@ -115,6 +122,10 @@ const char *apisim_object(const struct apisim *a, const char *resource, const ch
 /* Every live object of a resource in key order. */
 void apisim_each(const struct apisim *a, const char *resource,
 	void (*fn)(void *arg, const cJSON *object), void *arg);
+/* What GET of a path without query answers, by reference: the object, or all of a collection in key
+ * order, each with its resourceVersion; lent until the next write. Returns the status. */
+int apisim_look(struct apisim *a, const char *path, bool *collection,
+	void (*fn)(void *arg, int64_t rv, const cJSON *object), void *arg);
 /* Hash of all live objects, for determinism checks. */
 uint64_t apisim_hash(const struct apisim *a);
 

@@ -313,6 +313,9 @@ commit(struct call *c, struct res *res, struct ver *old, const char *key, cJSON 
 			.old = old ? ver_tree(old) : NULL,
 			.now = removed ? NULL : own_now,
 			.rv = a->rv,
+			.old_rv = old ? old->rv : 0,
+			.text = v->text,
+			.len = v->len,
 		};
 		a->conf.hooks.committed(a->conf.hooks.arg, &seen);
 	}

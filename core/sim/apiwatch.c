@@ -21,6 +21,7 @@ struct apisim_call {
 	struct timer *wake, *timeout, *bookmark;
 	void (*on_chunk)(void *arg, const char *bytes, size_t n);
 	void (*on_end)(void *arg);
+	void (*on_event)(void *arg, const char *type, int64_t rv, const cJSON *object);
 	void *arg;
 };
 
@@ -52,20 +53,25 @@ watch_drop(struct apisim_call *w)
 
 /* Returns false when the watch was cancelled by its receiver. */
 static bool
-send_line(struct apisim_call *w, const char *type, const char *text, size_t n)
+send_line(struct apisim_call *w, const char *type, const char *text, size_t n, int64_t rv,
+	const cJSON *object)
 {
 	struct buf line;
 	bool dead = false, *outer = w->dead;
 
-	if (!w->on_chunk)
+	if (!w->on_chunk && !w->on_event)
 		return true;
-	buf_init(&line, 0);
-	buf_printf(&line, "{\"type\":\"%s\",\"object\":", type);
-	buf_put(&line, text, n);
-	buf_puts(&line, "}\n");
 	w->dead = &dead;
-	w->on_chunk(w->arg, line.at, line.len);
-	buf_fini(&line);
+	if (w->on_event) {
+		w->on_event(w->arg, type, rv, object);
+	} else {
+		buf_init(&line, 0);
+		buf_printf(&line, "{\"type\":\"%s\",\"object\":", type);
+		buf_put(&line, text, n);
+		buf_puts(&line, "}\n");
+		w->on_chunk(w->arg, line.at, line.len);
+		buf_fini(&line);
+	}
 	if (dead) {
 		if (outer)
 			*outer = true;
@@ -81,7 +87,7 @@ send_ver(struct apisim_call *w, const char *type, struct ver *v, int64_t rv)
 	struct buf out;
 
 	if (w->call.form == FORM_OBJECT && rv == v->rv)
-		return send_line(w, type, v->text, v->len);
+		return send_line(w, type, v->text, v->len, rv, w->on_event ? ver_tree(v) : NULL);
 	buf_init(&out, 0);
 	if (rv == v->rv) {
 		render(&w->call, v, &out);
@@ -93,9 +99,12 @@ send_ver(struct apisim_call *w, const char *type, struct ver *v, int64_t rv)
 		json_put_str((cJSON *)json_get(tree, "metadata"), "resourceVersion", text);
 		struct ver *as = ver_new(v->key, rv, tree);
 		render(&w->call, as, &out);
+		bool on = send_line(w, type, out.at, out.len, rv, tree);
 		ver_unref(as);
+		buf_fini(&out);
+		return on;
 	}
-	bool on = send_line(w, type, out.at, out.len);
+	bool on = send_line(w, type, out.at, out.len, rv, ver_tree(v));
 	buf_fini(&out);
 	return on;
 }
@@ -106,6 +115,8 @@ send_bookmark(struct apisim_call *w, bool end_of_initial)
 	const struct res *res = w->res;
 	struct buf out;
 
+	if (w->on_event)
+		return send_line(w, end_of_initial ? "SYNCED" : "BOOKMARK", "", 0, w->at, NULL);
 	buf_init(&out, 0);
 	if (w->call.form == FORM_TABLE)
 		buf_printf(&out,
@@ -122,7 +133,7 @@ send_bookmark(struct apisim_call *w, bool end_of_initial)
 			w->call.form == FORM_META ? "v1" : res->version, (long long)w->at,
 			end_of_initial ? ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}"
 				       : "");
-	bool on = send_line(w, "BOOKMARK", out.at, out.len);
+	bool on = send_line(w, "BOOKMARK", out.at, out.len, w->at, NULL);
 	buf_fini(&out);
 	return on;
 }
@@ -138,7 +149,7 @@ watch_end(struct apisim_call *w, int error_status)
 							   : "the server is shutting down",
 			error_status);
 		char *text = json_string(s);
-		bool on = send_line(w, "ERROR", text, strlen(text));
+		bool on = send_line(w, "ERROR", text, strlen(text), 0, NULL);
 		free(text);
 		json_free(s);
 		if (!on)
@@ -158,7 +169,7 @@ expire(struct apisim_call *w)
 		(long long)w->res->forgotten + 1);
 	cJSON *s = status_gone(why, 410);
 	char *text = json_string(s);
-	bool on = send_line(w, "ERROR", text, strlen(text));
+	bool on = send_line(w, "ERROR", text, strlen(text), 0, NULL);
 	free(text);
 	json_free(s);
 	if (on)
@@ -338,6 +349,7 @@ watch_begin(struct call *c)
 		w->at = a->rv;
 	w->bookmarks = param_true(c, "allowWatchBookmarks");
 	w->on_chunk = c->r->on_chunk;
+	w->on_event = c->r->on_event;
 	w->on_end = c->r->on_end;
 	w->arg = c->r->arg;
 	w->next = c->res->watches;

@@ -422,7 +422,8 @@ write_answer(struct call *c, int status, struct ver *own_v)
 	struct buf out;
 
 	buf_init(&out, 0);
-	render(c, own_v, &out);
+	if (c->r->on_chunk)
+		render(c, own_v, &out);
 	reply_text(c, status, "application/json", out.at, out.len);
 	buf_fini(&out);
 	ver_unref(own_v);

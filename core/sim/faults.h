@@ -30,6 +30,7 @@
 	_(POD_KILLED, "the program of a pod dies")                                            \
 	_(POD_DELETED, "somebody deletes a pod")                                              \
 	_(NODE_CRASH, "a node loses power for a while")                                       \
+	_(LOSS, "a disk or node is lost for good, a node or zone for minutes")                \
 	_(MEDDLING, "a person edits and deletes what the operator made")
 
 #define FAULT_NAME(name, text) FAULT_##name,

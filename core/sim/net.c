@@ -40,6 +40,12 @@ net_free(struct net *n)
 	free(n);
 }
 
+void
+net_reseed(struct net *n, struct rng rng)
+{
+	n->conf.rng = rng;
+}
+
 static struct server *
 serve(struct net *n, const char *pattern)
 {

@@ -81,6 +81,7 @@ struct net_out {
 typedef void net_handler_fn(void *arg, const struct net_in *in, struct net_out *out);
 
 struct net *net_new(const struct net_conf *c);
+void net_reseed(struct net *n, struct rng rng);
 void net_free(struct net *n); /* after all its clients */
 /* `pattern` is "host" or "host:port", '*' matches any run of characters; the first match wins. */
 void net_serve_api(struct net *n, const char *pattern, struct apisim *a);

@@ -28,6 +28,11 @@
 	_(kill_pod, 4, FAULT_POD_KILLED)     \
 	_(delete_pod, 4, FAULT_POD_DELETED)  \
 	_(crash_node, 4, FAULT_NODE_CRASH)   \
+	_(lose_node, 2, FAULT_LOSS)          \
+	_(lose_disk, 3, FAULT_LOSS)          \
+	_(lose_member, 3, FAULT_LOSS)        \
+	_(silent_node, 3, FAULT_LOSS)        \
+	_(lose_zone, 1, FAULT_LOSS)          \
 	_(compact, 4, FAULT_WATCH_GONE)
 
 #define OPERATION_MAX 40

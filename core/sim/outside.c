@@ -131,6 +131,16 @@ outside_init(struct outside *w, const struct outside_conf *c, struct err *e)
 }
 
 void
+outside_reseed(struct outside *w, uint64_t seed)
+{
+	struct rng rng;
+	rng_seed(&rng, seed);
+	apisim_reseed(w->api, rng_fork(&rng, "api"));
+	net_reseed(w->net, rng_fork(&rng, "net"));
+	actors_reseed(w->actors, rng_fork(&rng, "actors"));
+}
+
+void
 outside_fini(struct outside *w)
 {
 	if (w->actors != NULL)

@@ -36,6 +36,7 @@ struct outside_conf {
 
 int outside_init(struct outside *w, const struct outside_conf *c, struct err *e);
 void outside_fini(struct outside *w);
+void outside_reseed(struct outside *w, uint64_t seed); /* from now on another chance */
 /* Create every document of a YAML text, in a namespace. */
 int outside_apply(struct outside *w, const char *ns, const char *name, const char *yaml, size_t n,
 	struct err *e);

@@ -14,18 +14,22 @@
 #include "sim/trace.h"
 
 #define START_WALL INT64_C(1767225600000) /* 2026-01-01T00:00:00Z */
-#define STORM_MS 90000                    /* while things go wrong */
-#define CONVERGE_MS 900000                /* after that it must be there */
-#define QUIET_MS 120000                   /* and stay */
-#define TAKEOVER_MS                                                                  \
-	35000 /* lease 15 s, retries, restart within 5 s, reading everything, acting \
-	       */
+#define STORM_MIN_MS 10000                /* while things go wrong */
+#define STORM_MAX_MS 45000
+#define EMPTY_ONE_IN 50
+#define CONVERGE_MS 900000     /* after that it must be there */
+#define LATE_FIGURES_MS 120000 /* what may be written late is written */
+#define QUIET_MS 60000         /* nothing is written at all */
+#define STAY_ONE_IN 2          /* the long ends, which cost, not every time */
+#define TAKE_OVER_ONE_IN 3
+#define TAKEOVER_MS 35000 /* lease 15 s, retries, restart within 5 s, reading all, acting */
 #define STEP_MS 1000
 #define LATE_MS 100 /* longer than any way without faults */
 #define OPERATORS 2
 
 struct schedule {
-	const struct schedule_conf *conf;
+	struct schedule_conf conf;
+	struct schedule_result own; /* of the time before the schedule */
 	struct schedule_result *result;
 	struct loop *loop;
 	struct outside out;
@@ -33,22 +37,23 @@ struct schedule {
 	struct operations operations;
 	struct log *log;
 	struct life life[OPERATORS];
-	bool calm, failed, leader_died;
+	int64_t storm_ms;
+	bool calm, failed, leader_died, to_stay, to_take_over;
 };
 
 static void
 say(void *arg, const char *line)
 {
 	struct schedule *s = arg;
-	if (s->conf->log != NULL)
-		s->conf->log(s->conf->arg, line);
+	if (s->conf.log != NULL)
+		s->conf.log(s->conf.arg, line);
 }
 
 static void
 say_at(struct schedule *s, const char *what, const char *text)
 {
 	char line[4000];
-	if (s->conf->log == NULL)
+	if (s->conf.log == NULL)
 		return;
 	snprintf(line, sizeof line, "%8.3f %s%s: %s", (double)loop_now(s->loop) / 1000,
 		s->calm ? "calm: " : "", what, text);
@@ -105,7 +110,7 @@ static void
 trace(struct schedule *s, const struct apisim_commit *c)
 {
 	struct buf b;
-	if (s->conf->log == NULL || is_lease(c) || strcmp(c->resource, "events") == 0)
+	if (s->conf.log == NULL || is_lease(c) || strcmp(c->resource, "events") == 0)
 		return;
 	buf_init(&b, 0);
 	trace_commit(&b, c);
@@ -121,9 +126,7 @@ add_to_hash(struct schedule *s, const struct apisim_commit *c)
 	h = hash_fnv(c->ns, strlen(c->ns), h);
 	h = hash_fnv(c->name, strlen(c->name), h);
 	h = hash_fnv(c->user, strlen(c->user), h);
-	char *text = c->now != NULL ? json_string(c->now) : xstrdup("");
-	s->result->hash = hash_fnv(text, strlen(text), h);
-	free(text);
+	s->result->hash = c->now != NULL ? hash_fnv(c->text, c->len, h) : h;
 }
 
 static void
@@ -143,11 +146,12 @@ judge(struct schedule *s, const struct apisim_commit *c)
 	json_put_str(in, "name", c->name);
 	json_put_str(in, "user", c->user);
 	json_put_str(in, "subresource", c->subresource);
-	if (c->old != NULL)
-		json_put(in, "old", json_clone(c->old));
-	if (c->now != NULL)
-		json_put(in, "now", json_clone(c->now));
-	cJSON *out = ask(s, "oracle", "committed", in);
+	const struct actors_member both[] = { { "old", c->old_rv, c->old },
+		{ "now", c->rv, c->now } };
+	struct err e = { 0 };
+	cJSON *out = NULL;
+	if (actors_call_with(s->out.actors, "oracle", "committed", in, both, 2, &out, &e) < 0)
+		fail(s, e.msg);
 	if (json_text(out) != NULL)
 		fail(s, json_text(out));
 	json_free(in);
@@ -166,7 +170,7 @@ on_committed(void *arg, const struct apisim_commit *c)
 		return;
 	s->result->writes++;
 	judge(s, c);
-	if (s->conf->crash_after_write > 0 && s->result->writes == s->conf->crash_after_write &&
+	if (s->conf.crash_after_write > 0 && s->result->writes == s->conf.crash_after_write &&
 		!s->leader_died)
 		life_crash_soon(l);
 	else if (faults_roll(&s->faults, FAULT_OPERATOR_CRASH, 25))
@@ -193,7 +197,7 @@ static void
 happen(struct schedule *s, int n)
 {
 	const struct operation *o = &s->operations.list[n];
-	if (s->conf->without.operations >> n & 1)
+	if (s->conf.without.operations >> n & 1)
 		return;
 	if (o->needs != FAULT_COUNT && !faults_roll(&s->faults, o->needs, 1))
 		return;
@@ -224,7 +228,7 @@ storm(struct schedule *s)
 		happen(s, i);
 	}
 	if (!s->failed)
-		loop_sim_run_for(s->loop, STORM_MS - (loop_now(s->loop) - began));
+		loop_sim_run_for(s->loop, s->storm_ms - (loop_now(s->loop) - began));
 }
 
 /* Until everything is as wanted. */
@@ -254,7 +258,7 @@ settle(struct schedule *s)
 static void
 stay(struct schedule *s)
 {
-	loop_sim_run_for(s->loop, QUIET_MS); /* what may be written late is written */
+	loop_sim_run_for(s->loop, LATE_FIGURES_MS);
 	s->calm = true;
 	ask_bool(s, "oracle", "calm", true);
 	loop_sim_run_for(s->loop, QUIET_MS);
@@ -299,81 +303,122 @@ take_over(struct schedule *s)
 }
 
 static int
-begin(struct schedule *s, struct rng *rng, struct err *e)
+people_begin(struct schedule *s, struct err *e)
 {
 	static const char *const judges[] = { "people", "oracle", "verdict" };
 	static const char ns[] = "{apiVersion: v1, kind: Namespace, metadata: {name: tikv-system}}";
 	const struct embed_file *f = embed_find("examples/basic/cluster.yaml");
-	struct outside_conf c = { .loop = s->loop,
-		.seed = rng_u64(rng),
-		.nodes = 6,
-		.latency_min_ms = 1,
-		.latency_max_ms = 20,
-		.fault = on_point,
-		.arg = s };
-	if (outside_init(&s->out, &c, e) < 0)
-		return -1;
 	for (int i = 0; i < 3; i++)
 		if (actors_start(s->out.actors, judges[i], NULL, e) < 0)
 			return -1;
-	s->out.committed = on_committed;
-	s->out.arg = s;
 	if (outside_apply(&s->out, "", "namespace", ns, strlen(ns), e) < 0)
 		return -1;
 	loop_sim_run_for(s->loop, 100);
-	if (outside_apply(&s->out, "default", f->path, f->text, f->len, e) < 0)
-		return -1;
-	for (int i = 0; i < OPERATORS; i++) {
-		struct life *l = &s->life[i];
-		char label[] = { 'l', 'i', 'f', 'e', (char)('0' + i), '\0' };
-		*l = (struct life){ .loop = s->loop,
-			.net = s->out.net,
-			.log = s->log,
-			.scripts = s->conf->scripts,
-			.script_count = s->conf->script_count,
-			.rng = rng_fork(rng, label),
-			.on_error = fail,
-			.arg = s };
-		snprintf(l->who, sizeof l->who, "operator-%c", 'a' + i);
-		if (i == 0 || faults_roll(&s->faults, FAULT_OPERATOR_PAIR, 1))
-			life_start(l);
-	}
-	return 0;
+	return outside_apply(&s->out, "default", f->path, f->text, f->len, e);
 }
 
-int
-schedule_run(const struct schedule_conf *conf, struct schedule_result *r, struct err *e)
+struct schedule *
+schedule_new(const struct schedule_world *w, struct err *e)
 {
-	struct schedule s = { .conf = conf, .result = r };
-	struct rng rng;
-	memset(r, 0, sizeof *r);
-	r->ok = true;
-	rng_seed(&rng, conf->seed);
-	s.loop = loop_sim_new(START_WALL);
-	faults_init(&s.faults, s.loop, rng_fork(&rng, "faults"));
-	s.faults.skip = conf->without.hits;
-	s.faults.on &= ~conf->without.kinds;
-	if (conf->no_faults || conf->crash_after_write > 0)
-		s.faults.on = 0;
-	r->faults_on = s.faults.on;
-	operations_draw(&s.operations, rng_fork(&rng, "operations"), STORM_MS);
-	r->operations = s.operations.count;
-	s.log = log_new(s.loop->clock, conf->log != NULL ? LOG_DEBUG : LOG_ERROR, 0, say, &s);
-	int ret = begin(&s, &rng, e);
-	if (ret == 0) {
-		storm(&s);
-		settle(&s);
-		if (!s.failed)
-			stay(&s);
-		if (!s.failed)
-			take_over(&s);
+	struct schedule *s = xcalloc(1, sizeof *s);
+	struct outside_conf c = {
+		.nodes = 6, .latency_min_ms = 1, .latency_max_ms = 20, .fault = on_point, .arg = s
+	};
+	s->loop = loop_sim_new(START_WALL);
+	s->result = &s->own;
+	s->own.ok = true;
+	s->log = log_new(s->loop->clock, w->trace ? LOG_DEBUG : LOG_ERROR, 0, say, s);
+	s->faults.stopped = true;
+	for (int i = 0; i < OPERATORS; i++) {
+		s->life[i] = (struct life){ .loop = s->loop,
+			.log = s->log,
+			.scripts = w->scripts,
+			.script_count = w->script_count,
+			.on_error = fail,
+			.arg = s };
+		rng_seed(&s->life[i].rng, (uint64_t)i);
+		snprintf(s->life[i].who, sizeof s->life[i].who, "operator-%c", 'a' + i);
 	}
-	memcpy(r->hits, s.faults.hits, sizeof r->hits);
+	c.loop = s->loop;
+	if (outside_init(&s->out, &c, e) < 0 || people_begin(s, e) < 0) {
+		schedule_free(s);
+		return NULL;
+	}
+	s->out.committed = on_committed;
+	s->out.arg = s;
 	for (int i = 0; i < OPERATORS; i++)
-		life_end(&s.life[i]);
-	if (s.out.loop != NULL)
-		outside_fini(&s.out);
-	loop_sim_free(s.loop);
-	log_free(s.log);
-	return ret;
+		s->life[i].net = s->out.net;
+	if (w->start == SCHEDULE_FOUNDED) {
+		life_start(&s->life[0]);
+		settle(s);
+	}
+	return s;
+}
+
+void
+schedule_free(struct schedule *s)
+{
+	for (int i = 0; i < OPERATORS; i++)
+		life_end(&s->life[i]);
+	if (s->out.loop != NULL)
+		outside_fini(&s->out);
+	loop_sim_free(s->loop);
+	log_free(s->log);
+	free(s);
+}
+
+enum schedule_start
+schedule_start_of(uint64_t seed)
+{
+	return seed % EMPTY_ONE_IN == 0 ? SCHEDULE_EMPTY : SCHEDULE_FOUNDED;
+}
+
+/* The world's own chance ends here. */
+static void
+begin(struct schedule *s, const struct schedule_conf *conf, struct schedule_result *r)
+{
+	struct rng rng;
+	rng_seed(&rng, conf->seed);
+	memset(r, 0, sizeof *r);
+	r->ok = s->own.ok;
+	memcpy(r->why, s->own.why, sizeof r->why);
+	r->hash = s->own.hash;
+	s->result = r;
+	s->conf = *conf;
+	outside_reseed(&s->out, rng_u64(&rng));
+	faults_init(&s->faults, s->loop, rng_fork(&rng, "faults"));
+	s->faults.skip = s->conf.without.hits;
+	s->faults.on &= ~conf->without.kinds;
+	if (conf->no_faults || conf->crash_after_write > 0)
+		s->faults.on = 0;
+	s->storm_ms = STORM_MIN_MS + (int64_t)rng_below(&rng, STORM_MAX_MS - STORM_MIN_MS);
+	operations_draw(&s->operations, rng_fork(&rng, "operations"), s->storm_ms);
+	s->to_stay = rng_below(&rng, STAY_ONE_IN) == 0;
+	s->to_take_over = rng_below(&rng, TAKE_OVER_ONE_IN) == 0;
+	r->faults_on = s->faults.on;
+	r->operations = s->operations.count;
+	for (int i = 0; i < OPERATORS; i++) {
+		char label[] = { 'l', 'i', 'f', 'e', (char)('0' + i), '\0' };
+		s->life[i].rng = rng_fork(&rng, label);
+		if (s->life[i].op == NULL &&
+			(i == 0 || faults_roll(&s->faults, FAULT_OPERATOR_PAIR, 1)))
+			life_start(&s->life[i]);
+	}
+	if (faults_roll(&s->faults, FAULT_OPERATOR_CRASH, 4))
+		life_crash_soon(&s->life[0]);
+}
+
+void
+schedule_run(struct schedule *s, const struct schedule_conf *conf, struct schedule_result *r)
+{
+	begin(s, conf, r);
+	if (!s->failed)
+		storm(s);
+	if (!s->failed)
+		settle(s);
+	if (!s->failed && s->to_stay)
+		stay(s);
+	if (!s->failed && s->to_take_over)
+		take_over(s);
+	memcpy(r->hits, s->faults.hits, sizeof r->hits);
 }

@@ -2,12 +2,14 @@
 local kube = require "lib.kube"
 local budget = require "lib.budget"
 local deletion = require "lib.deletion"
+local maintenance = require "lib.maintenance"
 local report = require "lib.report_cluster"
 
 local C = {
   name = "cluster", api = 1, kind = "Cluster", owns = { "PodDisruptionBudget" },
   essential = { "pdgroups", "tikvgroups" },
-  steps = { "owner", "confirmed", "delete", "paused", "finalizer", "features", "budgets", "suspended", "settle" },
+  steps = { "owner", "confirmed", "delete", "paused", "finalizer", "features", "budgets", "suspended", "settle",
+    "windows" },
 }
 
 local GROUP = {
@@ -111,6 +113,15 @@ function C.settle(w, p)
   if not (w.pd and w.pd.known) then
     return p:retry(30, "PDUnknown", "%s", tostring(w.pd and w.pd.reason or "PD was not asked yet"))
   end
+end
+
+-- People read here when planned restarts may happen next.
+function C.windows(w, p)
+  if not (w.object.spec.maintenance and (w.object.spec.maintenance.windows or {})[1]) then return end
+  local open, why, after, wrong = maintenance.open(w)
+  if wrong then return p:wait("InvalidSpec", "%s", why) end
+  local reason = open and "MaintenanceOpen" or "MaintenanceClosed"
+  return after and p:retry(after, reason, "%s", why) or p:wait(reason, "%s", why)
 end
 
 C.status = report.of

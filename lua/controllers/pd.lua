@@ -7,19 +7,21 @@ local lifecycle = require "lib.lifecycle"
 local member = require "lib.member"
 local pvc = require "lib.pvc"
 local resign = require "lib.resign"
+local restart = require "lib.restart_member"
 local report = require "lib.report_instance"
 
 local C = {
   name = "pd", api = 1, kind = "PD", owns = { "Pod", "ConfigMap", "PersistentVolumeClaim" },
   essential = { "claims", "pod", "configmap" },
-  steps = { "delete", "cluster", "paused", "finalizer", "leave", "claims", "config", "suspended", "pod", "ready",
-    "joined", "volumes" },
+  steps = { "delete", "cluster", "paused", "finalizer", "leave", "claims", "config", "suspended", "pod", "restart",
+    "ready", "joined", "volumes" },
 }
 
 function C.needs(object)
   local out, i = instance.needs(object, pvc.FIELDS)
   out[#out + 1] = { as = "pd", pd = i.cluster, stores = "none", member = i.pod, fresh = 30 }
   resign.needs(object, i, out)
+  restart.needs(object, i, out)
   return out
 end
 
@@ -66,6 +68,15 @@ end
 
 function C.suspended(w, p) return lifecycle.suspend(w, p, (facts(w))) end
 function C.pod(w, p) return lifecycle.pod(w, p, (facts(w))) end
+
+-- A restart that waits holds up nothing else.
+function C.restart(w, p)
+  local i, id, found = facts(w)
+  local verdict = restart.step(w, p, i, id, found)
+  if verdict then lifecycle.keep(w, p, C, { "volumes" }) end
+  return verdict
+end
+
 function C.ready(w, p) return lifecycle.ready(w, p, (facts(w))) end
 
 function C.joined(w, p)

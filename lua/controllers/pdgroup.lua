@@ -8,12 +8,13 @@ local online = require "lib.online"
 local report = require "lib.report_group"
 local scaling = require "lib.scaling"
 local shrinking = require "lib.shrinking"
+local upgrade = require "lib.upgrade"
 
 local C = {
   name = "pdgroup", api = 1, kind = "PDGroup", owns = { "PD", "Service", "ControllerRevision" },
   essential = { "rows", "claims", "revisions", "siblings" },
-  steps = { "delete", "cluster", "paused", "finalizer", "services", "revision", "suspended", "config",
-    "failover", "grow", "founded", "shrink", "in_place", "online", "scaled", "repair", "settle" },
+  steps = { "delete", "cluster", "paused", "finalizer", "services", "revision", "suspended", "config", "heal",
+    "failover", "grow", "founded", "shrink", "in_place", "online", "update", "scaled", "repair", "settle" },
 }
 
 -- Until PD is founded every claim of the cluster matters: any may forbid it. Later only our own.
@@ -65,9 +66,19 @@ function C.shrink(w, p)
   return shrinking.pd(w, p, list, scaling.wanted(w.object))
 end
 
+function C.heal(w, p)
+  local rev, list = group.view(w)
+  return upgrade.heal(w, p, list, rev)
+end
+
 function C.in_place(w, p)
   local _, list = group.view(w)
   return scaling.in_place(w, p, list)
+end
+
+function C.update(w, p)
+  local rev, list = group.view(w)
+  return upgrade.step(w, p, list, rev)
 end
 
 C.scaled = group.scaled

@@ -7,13 +7,14 @@ local offline = require "lib.offline"
 local online = require "lib.online"
 local pvc = require "lib.pvc"
 local report = require "lib.report_instance"
+local restart = require "lib.restart_store"
 local store = require "lib.store"
 
 local C = {
   name = "tikv", api = 1, kind = "TiKV", owns = { "Pod", "ConfigMap", "PersistentVolumeClaim" },
   essential = { "claims", "pod", "configmap" },
-  steps = { "delete", "cluster", "paused", "finalizer", "leave", "claims", "config", "suspended", "pod", "ready",
-    "registered", "volumes", "labels", "online" },
+  steps = { "delete", "cluster", "paused", "finalizer", "leave", "claims", "config", "suspended", "pod", "restart",
+    "ready", "registered", "leaders", "volumes", "labels", "online" },
 }
 
 function C.needs(object)
@@ -24,6 +25,8 @@ function C.needs(object)
     store = (status.id or "") ~= "" and status.id or nil }
   offline.needs(object, i, out)
   online.needs_tikv(object, out)
+  restart.needs(object, i, out)
+  store.needs(object, i, out)
   return out
 end
 
@@ -69,6 +72,15 @@ end
 
 function C.suspended(w, p) return lifecycle.suspend(w, p, (facts(w))) end
 function C.pod(w, p) return lifecycle.pod(w, p, (facts(w))) end
+
+-- A restart that waits holds up nothing else.
+function C.restart(w, p)
+  local i, id, found = facts(w)
+  local verdict = restart.step(w, p, i, id, found)
+  if verdict then lifecycle.keep(w, p, C, { "volumes", "labels" }) end
+  return verdict
+end
+
 function C.ready(w, p) return lifecycle.ready(w, p, (facts(w))) end
 
 -- Only a start waits for PD: a store that is known goes on being served while PD is away.
@@ -84,6 +96,11 @@ function C.registered(w, p)
   if found and found.state ~= "Up" then
     return p:wait("StoreNotUp", "PD calls store %s %s", id, tostring(found.state))
   end
+end
+
+function C.leaders(w, p)
+  local i, id, found = facts(w)
+  return restart.leaders(w, p, i, id, found)
 end
 
 function C.volumes(w, p)

@@ -7,12 +7,13 @@ local replacing = require "lib.replacing"
 local report = require "lib.report_group"
 local scaling = require "lib.scaling"
 local shrinking = require "lib.shrinking"
+local upgrade = require "lib.upgrade"
 
 local C = {
   name = "tikvgroup", api = 1, kind = "TiKVGroup", owns = { "TiKV", "Service", "ControllerRevision" },
   essential = { "rows", "claims", "revisions" },
-  steps = { "delete", "cluster", "paused", "finalizer", "services", "revision", "suspended", "config", "removed",
-    "failover", "replace", "grow", "shrink", "in_place", "scaled", "repair", "settle" },
+  steps = { "delete", "cluster", "paused", "finalizer", "services", "revision", "suspended", "config", "heal",
+    "removed", "failover", "replace", "grow", "shrink", "in_place", "update", "scaled", "repair", "settle" },
 }
 
 function C.needs(object)
@@ -52,9 +53,19 @@ function C.shrink(w, p)
   return shrinking.tikv(w, p, list, scaling.wanted(w.object))
 end
 
+function C.heal(w, p)
+  local rev, list = group.view(w)
+  return upgrade.heal(w, p, list, rev)
+end
+
 function C.in_place(w, p)
   local _, list = group.view(w)
   return scaling.in_place(w, p, list)
+end
+
+function C.update(w, p)
+  local rev, list = group.view(w)
+  return upgrade.step(w, p, list, rev)
 end
 
 C.scaled = group.scaled

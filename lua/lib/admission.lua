@@ -16,10 +16,11 @@ function M.define(id, root)
   return { error = why }
 end
 
---- Prune, default and validate an object. `old` false: it is being created.
+--- Prune, default and validate an object. `old` false: it is being created. Answers the object only
+--- when it is not what it was.
 function M.admit(id, object, old, prune_only)
-  local causes, unknown = schema.admit(known[id], object, old or nil, match)
-  return { object = object, causes = json.array(prune_only and {} or causes), unknown = json.array(unknown) }
+  local causes, unknown, changed = schema.admit(known[id], object, old or nil, match)
+  return { object = changed and object or nil, causes = json.array(prune_only and {} or causes), unknown = json.array(unknown) }
 end
 
 return M

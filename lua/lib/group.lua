@@ -11,6 +11,7 @@ local revision = require "lib.revision"
 local scaling = require "lib.scaling"
 local shrinking = require "lib.shrinking"
 local services = require "lib.services"
+local version_order = require "lib.version_order"
 
 local M = {}
 
@@ -27,6 +28,7 @@ function M.needs(group, claims, stores, wake, settings)
     { as = "revisions", kind = "ControllerRevision", owner = group.metadata.uid, fields = revision.FIELDS },
     { as = "pd", pd = cluster, stores = stores, wake = json.array(wake), fresh = 30,
       settings = settings },
+    version_order.needs(group),
   }
   for _, s in ipairs(services.needs(group)) do out[#out + 1] = s end
   for _, s in ipairs(hooks.needs(group)) do out[#out + 1] = s end
@@ -113,13 +115,8 @@ end
 
 ---Step, the last: what is still missing for the group to be as its spec says.
 function M.settle(w, p)
-  local rev, list = M.view(w)
+  local _, list = M.view(w)
   local live, wanted = members.live(list), scaling.wanted(w.object)
-  local old = members.where(live, function(m) return m.outdated end)
-  if old[1] then
-    return p:wait("UpdateWaiting", "%d of %d instances have another revision than %s", #old, #live, rev)
-      :progress { done = #live - #old, total = #live }
-  end
   local unready = members.where(live, function(m) return not m.ready end)
   if unready[1] then
     return p:wait("InstancesNotReady", "%d of %d ready; not ready: %s", #live - #unready, wanted,

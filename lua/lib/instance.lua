@@ -89,7 +89,7 @@ function M.needs(object, claim_fields)
     if v.volume then
       out[#out + 1] = { as = "volume_" .. n, kind = "PersistentVolume", name = v.volume,
         fields = { name = "metadata.name", uid = "metadata.uid", rv = "metadata.resourceVersion",
-          labels = "metadata.labels" } }
+          labels = "metadata.labels", annotations = "metadata.annotations" } }
     end
   end
   return out, i
@@ -103,6 +103,8 @@ M.CLUSTER = {
   features = "spec.featureGates", history = "spec.revisionHistoryLimit",
   retention = "spec.persistentVolumeClaimRetentionPolicy",
   policies = "spec.policyRefs", pd = "status.pd", id = "status.id",
+  windows = "spec.maintenance.windows", unavailable = "spec.disruption.maxUnavailableStores",
+  upgrade_policy = "spec.upgradePolicy",
 }
 
 return M

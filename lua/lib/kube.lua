@@ -24,10 +24,14 @@ M.annotation = {
   initial_cluster = OWN .. "initial-cluster", host = OWN .. "host",
   removed_stores = OWN .. "removed-stores", evicting = OWN .. "evicting",
   operation = OWN .. "operation", spent = OWN .. "spent",
-  replace = OWN .. "replace", spare_for = OWN .. "spare-for", destroyed = OWN .. "destroyed", hold = OWN .. "hold",
+  former_stores = OWN .. "former-stores", replace = OWN .. "replace", spare_for = OWN .. "spare-for",
+  destroyed = OWN .. "destroyed", hold = OWN .. "hold",
   operator = OWN .. "operator", behaviour = OWN .. "behaviour", confirm = OWN .. "confirm",
   online = OWN .. "online-config",
   remove_first = OWN .. "remove-first",
+  -- a person's wishes for one instance, and the group's answers
+  restart = OWN .. "restart", evict_leaders = OWN .. "evict-leaders",
+  allowed = OWN .. "restart-allowed", on_delete = OWN .. "on-delete", rollout_paused = OWN .. "rollout-paused",
 }
 
 local versions = {

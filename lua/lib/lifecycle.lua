@@ -7,6 +7,7 @@ local lost_node = require "lib.lost_node"
 local pods = require "lib.pod"
 local pvc = require "lib.pvc"
 local questions = require "lib.questions"
+local restart = require "lib.restart"
 
 local M = {}
 
@@ -62,7 +63,8 @@ function M.config_stands(w, i)
     and memo.known(live.metadata.uid, config_input(w, i, live))
 end
 
----Step: the config map. What is wrong with the user's text is said, and what runs is left alone.
+---Step: the config map. What is wrong with the user's text is said, and what runs is left alone: also
+---a pod of another revision, whose container may start again any time (W-24).
 ---@param built string? TOML
 function M.config(w, p, i, built, reason, message)
   if not built then return p:wait(reason, "%s", message) end
@@ -70,6 +72,7 @@ function M.config(w, p, i, built, reason, message)
   if live and not kube.owned_by(live.metadata.ownerReferences, i.object.metadata.uid) then
     return p:wait("ForeignObject", "ConfigMap %s is not ours", i.pod)
   end
+  if live and restart.pending(w, i) then return end
   if not kube.ensure(p, live, config.map(i, built)) and live and not live.metadata.deletionTimestamp then
     memo.note(live.metadata.uid, config_input(w, i, live))
   end
@@ -107,6 +110,9 @@ function M.pod(w, p, i)
   local labels, annotations = pods.metadata(i)
   -- the revision label tells what the pod was made from; it is not ours to touch up
   labels[kube.label.revision] = nil
+  if not pod.labels[kube.label.revision] then
+    labels[kube.label.revision] = (w.object.status or {}).currentRevision
+  end
   labels, annotations = kube.missing(pod.labels, labels), kube.missing(pod.annotations, annotations)
   if labels or annotations then
     p:patch_meta(kube.ref("Pod", pod), { labels = labels, annotations = annotations })
@@ -151,7 +157,10 @@ function M.volumes(w, p, i, ids)
   for n in ipairs(i.spec.volumes or {}) do
     local pv = w["volume_" .. n]
     local lacks = pv and kube.missing(pv.labels, { [kube.label.cluster_id] = ids.cluster_id, [key] = ids.id })
-    if lacks then p:patch_meta(kube.ref("PersistentVolume", pv), { labels = lacks }) end
+    local former = pv and kube.missing(pv.annotations, { [kube.annotation.former_stores] = pvc.former(pv, i, ids) })
+    if lacks or former then
+      p:patch_meta(kube.ref("PersistentVolume", pv), { labels = lacks, annotations = former })
+    end
   end
 end
 

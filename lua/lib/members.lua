@@ -17,6 +17,9 @@ M.ROW = {
   spare_for = kube.path_annotation(kube.annotation.spare_for),
   destroyed = kube.path_annotation(kube.annotation.destroyed), hold = kube.path_annotation(kube.annotation.hold),
   generation = "metadata.generation", observed = "status.observedGeneration",
+  restart = kube.path_annotation(kube.annotation.restart),
+  allowed = kube.path_annotation(kube.annotation.allowed), restarted = "status.restartedAt",
+  on_delete = kube.path_annotation(kube.annotation.on_delete), evicting = kube.path_annotation(kube.annotation.evicting),
 }
 
 ---A mark of replacement that was taken back.

@@ -3,6 +3,7 @@
 -- follows the proof (pod, claims, object) is in lib/deletion.
 local kube = require "lib.kube"
 local deletion = require "lib.deletion"
+local eviction = require "lib.eviction"
 local pvc = require "lib.pvc"
 local questions = require "lib.questions"
 
@@ -120,14 +121,6 @@ function M.refused(w, i, found)
   end
 end
 
----PD has loaded what it knows: evictions that are made before are lost, or overwrite others.
-function M.loaded(pd)
-  for _, name in ipairs(pd.schedulers or {}) do
-    if name == "balance-leader-scheduler" then return true end
-  end
-  return false
-end
-
 ---Every claim carries the proof that was seen before PD forgot the store.
 local function proven(w, i, id)
   local claims = pvc.owned(w, i)
@@ -181,7 +174,7 @@ local function evicting(w, found)
   local old = w.object.status or {}
   local leaders = tonumber(found.leaders) or 0
   if found.state ~= "Up" or (found.evicting and leaders == 0) then return nil end
-  if not M.loaded(w.pd) then
+  if not eviction.loaded(w.pd) then
     return { reason = "PDNotSettled", after = 15, message = "PD has not loaded its schedulers yet; leaders wait" }
   end
   local since = old.reason == "EvictingLeaders" and time.parse(old.since or "")
@@ -226,7 +219,10 @@ function M.next(w, i, id, found)
       return { reason = "PDNotSettled", after = 15,
         message = "PD's leader is new: its word that the store is removed waits" }
     end
-    return { reason = "StoreRemoved", removed = true, message = ("PD has removed store %s"):format(id) }
+    -- whether another store has its address by now is asked first
+    local removed = w.at ~= nil and w.at.known or nil
+    return { reason = "StoreRemoved", removed = removed, after = not removed and 1 or nil,
+      message = ("PD has removed store %s"):format(id) }
   end
   if found.state == "Offline" then return draining(w, found) end
   if not (w.others and w.others.known) then
@@ -250,14 +246,6 @@ end
 local function say(p, what)
   if what.after then return p:retry(what.after, what.reason, "%s", what.message) end
   return p:wait(what.reason, "%s", what.message)
-end
-
--- Leaders that we sent away may come back; where a person sent them away, they may not.
-local function restore(w, p, i, found)
-  local mark = (w.object.metadata.annotations or {})[kube.annotation.evicting]
-  if not mark or not M.loaded(w.pd) then return end
-  if found.evicting then p:pd_restore_leaders(found.id) end
-  p:patch_meta(kube.ref(i.object.kind, w.object), { remove_annotations = { kube.annotation.evicting } })
 end
 
 ---The proof is written onto the disks before anything else: PD may forget the store any time.
@@ -286,17 +274,15 @@ function M.step(w, p, i, id, found)
       return p:wait("CancellingOffline", "store %s stays after all; %d regions are still there", id,
         tonumber(found.regions) or 0)
     end
-    if found.state == "Up" then restore(w, p, i, found) end
     return
   end
   local what = M.next(w, i, id, found)
   p:watch_pd()
   if what.removed then
-    if found then restore(w, p, i, found) end
+    if found then eviction.take_back(w, p, i, found) end
     if not record(w, p, i, id) and w.deleting then return deletion.remove(w, p, i) end
   elseif what.act == "evict" then
-    p:mark(kube.ref(i.object.kind, w.object), kube.annotation.evicting)
-    p:pd_evict_leaders(id)
+    eviction.begin(w, p, i, found)
   elseif what.act == "offline" then
     p:pd_offline(id, { expect = found.state })
   end

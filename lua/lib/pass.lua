@@ -1,6 +1,7 @@
 --- pass: what C calls: needs(object), run(world), check().
 -- Steps run in order; the first verdict ends the pass; status always runs, on what was observed.
 local plan = require "lib.plan"
+local story = require "lib.story"
 
 local controllers = {}
 for _, name in ipairs { "cluster", "pdgroup", "pd", "tikvgroup", "tikv" } do
@@ -68,6 +69,7 @@ function M.run(w)
   local p = plan.new()
   local trace, v = run_steps(c, w, p)
   local status, after = c.status(w, { verdict = v, notes = p.notes, steps = trace })
+  if story.tell(w, p, status) then after = 0 end
   return {
     actions = json.array(p.actions),
     verdict = { kind = v.kind, step = v.step, reason = v.reason, message = v.message,

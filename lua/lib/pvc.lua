@@ -119,6 +119,17 @@ local function resize(p, i, volume, claim)
   return order == 1
 end
 
+---A store that lost its data has a new id on the same disk: the old one is not forgotten.
+---@param disk table claim or volume
+---@return string? ids with commas
+function M.former(disk, i, ids)
+  local was = i.component == "tikv" and (disk.labels or {})[kube.label.store_id]
+  local list = (disk.annotations or {})[kube.annotation.former_stores]
+  if not was or not ids.id or was == ids.id then return list end
+  for _, x in ipairs(text.split(list or "", ",")) do if x == was then return list end end
+  return (list or "") ~= "" and list .. "," .. was or was
+end
+
 ---Step: every volume has its claim, owned by us, labelled, large enough.
 ---@param ids {cluster_id: string?, id: string?}
 function M.sync(w, p, i, ids)
@@ -139,6 +150,7 @@ function M.sync(w, p, i, ids)
       elseif not resize(p, i, volume, claim) then
         local want = M.build(i, volume, ids)
         local labels = kube.missing(claim.labels, want.metadata.labels)
+        want.metadata.annotations[kube.annotation.former_stores] = M.former(claim, i, ids)
         local annotations = kube.missing(claim.annotations, want.metadata.annotations)
         if labels or annotations then
           p:patch_meta(kube.ref("PersistentVolumeClaim", claim), { labels = labels, annotations = annotations })

@@ -69,12 +69,18 @@ local function of_spare(list, m)
   return s, ("%s takes its place: %s"):format(s.name, s.row.message ~= "" and s.row.message or s.row.phase or "new")
 end
 
----Step: an old instance goes when the one that takes its place serves.
+---Step: one whose mark was taken back stays; an old one goes when the one that takes its place serves.
 ---@param wanted integer
 function M.step(w, p, list, wanted)
+  local back
   for _, m in ipairs(list) do
-    if m.row.replace == M.UNDONE and not m.deleting then called_back(w, p, m) end
+    if m.row.replace == M.UNDONE and not m.deleting then
+      called_back(w, p, m)
+      back = m.name
+    end
   end
+  -- what is decided of it in this pass would carry the mark on
+  if back then return p:retry(1, "Replacing", "%s stays after all", back) end
   for _, m in ipairs(M.marked(list)) do
     if p:full() then return end
     if not m.row.offline and m.row.phase ~= "Removed" and m.row.spec and replaced(list, m, wanted) then

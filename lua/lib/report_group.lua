@@ -2,6 +2,7 @@
 local kube = require "lib.kube"
 local conditions = require "lib.conditions"
 local bootstrap = require "lib.bootstrap"
+local deadline = require "lib.deadline"
 local failover = require "lib.failover"
 local group = require "lib.group"
 local hooks = require "lib.hooks"
@@ -15,7 +16,10 @@ local M = {}
 
 local HELD = { FoundingForbidden = true, FoundingElsewhere = true, PolicyDenied = true, PolicyError = true,
   PDUnknown = true, PDNoLeader = true, PDHistoryChanged = true, ClusterMissing = true, ForeignObject = true,
-  MembersNotHealthy = true, NotSynced = true, HookFailed = true }
+  MembersNotHealthy = true, NotSynced = true, HookFailed = true, UpdatePaused = true,
+  VersionOrder = true, VersionRefused = true, MaintenanceClosed = true, SchedulingHalted = true,
+  StoresUnavailable = true }
+local RESTING = { OnDelete = true, Partitioned = true } -- as wished for
 local NEW = { Pending = true, Founding = true, Creating = true }
 
 local function phase(w, f, why)
@@ -30,7 +34,7 @@ local function phase(w, f, why)
   if f.lost > 0 and not new then return "Degraded" end
   if f.replaced > 0 then return "Repairing" end
   if #f.live ~= f.wanted or #f.list ~= #f.live then return new and "Creating" or "Scaling" end
-  if f.outdated > 0 then return "Updating" end
+  if f.outdated > 0 or f.changing > 0 then return "Updating" end
   if f.ready < f.wanted or why.reason == "MinReadySeconds" then return new and "Creating" or "Scaling" end
   return "Ready"
 end
@@ -39,8 +43,6 @@ end
 local function idle_fields(spec)
   local out = {}
   local function add(path, set) if set then out[#out + 1] = path end end
-  local s = spec.updateStrategy
-  add("updateStrategy", s)
   add("template.spec.remoteWorkers", spec.template.spec.remoteWorkers)
   return out[1] and json.array(out) or nil
 end
@@ -49,7 +51,7 @@ local function counts(w)
   local rev, list = group.view(w)
   local f = { old = w.object.status or {}, list = list, live = members.live(list), revision = rev,
     wanted = scaling.wanted(w.object), ready = 0, updated = 0, current = 0, outdated = 0, suspended = 0,
-    lost = 0, replaced = 0 }
+    lost = 0, replaced = 0, changing = 0 }
   for _, m in ipairs(list) do
     if m.updated then f.updated = f.updated + 1 end
     if m.row.current and m.row.current == f.old.currentRevision then f.current = f.current + 1 end
@@ -58,8 +60,13 @@ local function counts(w)
   end
   for _, m in ipairs(f.live) do
     if m.ready then f.ready = f.ready + 1 end
-    if m.lost then f.lost = f.lost + 1 end
-    if m.outdated then f.outdated = f.outdated + 1 end
+    if m.outdated then
+      f.outdated = f.outdated + 1
+    elseif m.row.current ~= nil and not m.updated then
+      f.changing = f.changing + 1
+    elseif m.lost then
+      f.lost = f.lost + 1
+    end
   end
   f.synced = rev ~= nil and #f.live == f.wanted and f.outdated == 0
     and #members.where(f.live, function(m) return not m.updated end) == 0
@@ -69,16 +76,16 @@ end
 -- True while something is going on; False when settled, held by nothing we do, or too late.
 local function progressing(w, f, ph, why)
   if ph == "Ready" then return conditions.of("Progressing", false, "Settled") end
-  if ph == "Paused" or ph == "Suspended" or ph == "Waiting" then
+  if ph == "Paused" or ph == "Suspended" or ph == "Waiting" or RESTING[why.reason] then
     return conditions.of("Progressing", false, why.reason ~= "" and why.reason or ph, "%s", why.message)
   end
   local was = conditions.find(f.old.conditions, "Progressing")
-  local limit = tonumber(w.object.spec.progressDeadlineSeconds) or 3600
-  if was and was.reason == "DeadlineExceeded" and f.old.readyReplicas == f.ready then
+  local limit, same = deadline.limit(w.object), f.old.readyReplicas == f.ready and f.old.updatedReplicas == f.updated
+  if was and was.reason == "DeadlineExceeded" and same and f.old.updateRevision == f.revision then
     return conditions.of("Progressing", false, "DeadlineExceeded", "%s", was.message)
   end
-  local since = was and was.status == "True" and time.parse(was.lastTransitionTime or "")
-  if since and w.now - since > limit then
+  local since = deadline.since(w.object)
+  if since and w.now - since > limit and same then
     return conditions.of("Progressing", false, "DeadlineExceeded", "no end after %d seconds: %s", limit, why.message)
   end
   return conditions.of("Progressing", true, why.reason ~= "" and why.reason or ph)
@@ -120,7 +127,7 @@ function M.of(w, t)
   s.currentRevision = done and f.revision or f.old.currentRevision or f.revision
   s.currentReplicas = done and f.updated or f.current
   s.version = done and f.wanted > 0 and o.spec.template.spec.version or f.old.version
-  s.progress = why.progress
+  s.progress = deadline.progress(w, f.old.progress, why.progress)
   s.hooks = hooks.status(w)
   s.failover = failover.watch(w)
   if s.failover and o.kind == "PDGroup" then lost_member.remember(w, s.failover) end

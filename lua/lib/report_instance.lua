@@ -2,12 +2,15 @@
 -- On the happy path it is written twice: Starting, when the pod is there, and Serving, with the id.
 -- What changes in between waits: nobody reads that a pod of half a minute has been scheduled.
 local conditions = require "lib.conditions"
+local eviction = require "lib.eviction"
 local lifecycle = require "lib.lifecycle"
 local offline = require "lib.offline"
 local online = require "lib.online"
 local pvc = require "lib.pvc"
 local status = require "lib.status"
+local store = require "lib.store"
 local kube = require "lib.kube"
+local restart = require "lib.restart"
 
 local M = {}
 
@@ -56,7 +59,9 @@ local function conditions_of(w, i, facts)
       suspended and (pod and "Suspending" or "Suspended") or "Unsuspended"),
   }
   for _, c in ipairs(facts.more or {}) do list[#list + 1] = c end
-  return conditions.set(old.conditions, list, w.object.metadata.generation, w.now)
+  -- another pod is ready since now, even when nobody saw that there was none in between
+  local before = not facts.renewed and old.conditions or nil
+  return conditions.set(before, list, w.object.metadata.generation, w.now)
 end
 
 ---@param facts {id: string, healthy: boolean?, lost: string?, cluster_id: string?, more: table?}
@@ -76,6 +81,8 @@ local function common(w, t, i, facts)
   s.volumes = pvc.report(w, i)
   s.updateRevision = i.revision
   s.currentRevision = facts.ready and pod.labels[kube.label.revision] or old.currentRevision
+  s.restartedAt = facts.ready and restart.done(w) or old.restartedAt
+  facts.renewed = facts.ready and (s.currentRevision ~= old.currentRevision or s.restartedAt ~= old.restartedAt)
   s.conditions = conditions_of(w, i, facts)
   return s, old
 end
@@ -85,10 +92,14 @@ local function patience(s, old, delay)
   if s.phase == "Pending" and s.reason == "Starting" then return 10 end
   if s.phase == "Restarting" and s.reason == "Starting" and old.phase == "Serving" and not s.pod then return 5 end
   if s.phase == "Starting" and old.phase == "Starting" and s.reason == old.reason then return 20 end
+  -- a restart is told once, when the pod stops; the leaders of most stores leave in a moment
+  if s.phase == "Restarting" and old.phase == "Restarting" and s.reason == "Starting" then return 20 end
+  if s.phase == "Serving" and s.reason == "Restarting" then return 5 end
+  if s.phase == "Serving" and s.reason == "EvictingLeaders" and old.reason == "" then return math.max(delay, 3) end
   return delay
 end
 
-local MATTERS = { "phase", "reason", "id", "observedGeneration", "currentRevision" }
+local MATTERS = { "phase", "reason", "id", "observedGeneration", "currentRevision", "restartedAt" }
 
 ---A figure is renewed when it comes from or goes to zero, or moved by a fifth.
 local function figure(old, now)
@@ -135,7 +146,7 @@ function M.tikv(w, t, i, id, found)
   end
   if known then facts.healthy = found ~= nil and (found.state == "Up" or found.state == "Offline") end
   local s, old = common(w, t, i, facts)
-  s.formerStores = old.formerStores
+  s.formerStores = store.former(old, id)
   s.state, s.storeState = old.state, old.storeState
   s.leaders, s.regions = old.leaders, old.regions
   s.capacity, s.available, s.figuresTime = old.capacity, old.available, old.figuresTime
@@ -159,7 +170,10 @@ function M.tikv(w, t, i, id, found)
         regionsTotal = math.max(old.progress and tonumber(old.progress.regionsTotal) or 0, left) }
     end
   end
-  local delay = status.delay(old, s, MATTERS, facts.leaving and PROGRESS_LATER or figures_later(w))
+  if found and (s.reason == "EvictingLeaders" and not facts.leaving or s.reason == "LeadersEvicted") then
+    s.progress = eviction.progress(w, old, found)
+  end
+  local delay = status.delay(old, s, MATTERS, s.progress and PROGRESS_LATER or figures_later(w))
   if old.storeState and s.storeState ~= old.storeState then delay = 0 end
   return s, patience(s, old, delay)
 end

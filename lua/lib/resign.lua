@@ -17,7 +17,8 @@ function M.needs(object, i, out)
     fields = { replicas = "spec.replicas", deleting = "metadata.deletionTimestamp" } }
 end
 
-local function unknown(w)
+---What keeps any step from relying on PD.
+function M.unknown(w)
   local pd = w.pd
   if not (pd and pd.known) then return "PDUnknown", tostring(pd and pd.reason or "PD was not asked yet") end
   if pd.history then return "PDHistoryChanged", tostring(pd.history) end
@@ -83,14 +84,15 @@ end
 ---What happens next to a member that shall leave.
 ---@return {reason: string, message: string, act: string?, removed: boolean?, after: number?}
 function M.next(w, i, id)
-  local reason, why = unknown(w)
+  local reason, why = M.unknown(w)
   if reason then return { reason = reason, message = "no member leaves while PD is not certain: " .. why } end
   local mark = id ~= "" and id or pvc.recorded(w, i) or ""
   local target = mine(w, i, mark)
   if not target then
     return { reason = "MemberRemoved", removed = true, message = ("PD does not list %s any more"):format(i.pod) }
   end
-  if id ~= "" and target.id ~= id then
+  -- a process that outlived its removal joins again on its own: it is the same one, and leaves again
+  if id ~= "" and target.id ~= id and not w.deleting then
     return { reason = "StoreIdentity", message = ("PD has member %s under the name %s, recorded is %s"):format(
       target.id, i.pod, id) }
   end

@@ -16,7 +16,8 @@ local M = {}
 function M.wanted(group) return tonumber(group.spec.replicas) or 1 end
 
 ---A PD or TiKV object: the whole template inline, and whose it is.
----@param how {topology: table?, founder: string?, spare_for: string?, uid: string?, revision: string}
+---@param how {topology: table?, founder: string?, spare_for: string?, uid: string?, revision: string, on_delete: any,
+--- evicting: string?}
 function M.instance(w, name, how)
   local g = w.object
   local component = kube.component[g.kind]
@@ -30,6 +31,8 @@ function M.instance(w, name, how)
   o.metadata.annotations[kube.annotation.template] = revision.template_hash(template, features)
   o.metadata.annotations[kube.annotation.initial_cluster] = how.founder
   o.metadata.annotations[kube.annotation.spare_for] = how.spare_for
+  o.metadata.annotations[kube.annotation.on_delete] = how.on_delete and "true" or nil
+  o.metadata.annotations[kube.annotation.evicting] = how.evicting
   o.metadata.annotations[kube.annotation.host] = kube.host(kube.pod_name(name, component),
     kube.peer_service(g.metadata.name, component), g.metadata.namespace, w.cluster.dns)
   o.metadata.finalizers = { kube.FINALIZER }
@@ -136,8 +139,16 @@ function M.tikv(w, p, list)
     :progress { done = #live, total = wanted }
 end
 
+---The template as it is now, for an instance that there is.
+---@param m member
+---@param how {on_delete: any, evicting: string?}
+function M.again(w, p, m, rev, how)
+  p:apply(M.instance(w, m.name, { topology = m.row.topology, founder = m.row.founder, spare_for = m.row.spare_for,
+    uid = m.row.uid, revision = rev, on_delete = how.on_delete, evicting = how.evicting or m.row.evicting }))
+end
+
 ---Step of groups: what changes no pod (sizes, store labels, update strategy) reaches the instances at
----once. A changed revision does not: that is an upgrade, in order.
+---once. A changed revision does not: see lib/upgrade.
 function M.in_place(w, p, list)
   local g = w.object
   local want = revision.template_hash(g.spec.template, kube.features(w.cluster))
@@ -147,8 +158,7 @@ function M.in_place(w, p, list)
   for _, m in ipairs(same) do
     if p:full() then return end
     if m.row.template ~= want and may(m) then
-      p:apply(M.instance(w, m.name, { topology = m.row.topology, founder = m.row.founder,
-        spare_for = m.row.spare_for, uid = m.row.uid, revision = rev }))
+      M.again(w, p, m, rev, { on_delete = m.row.on_delete })
     end
   end
 end

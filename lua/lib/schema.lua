@@ -48,17 +48,23 @@ local function invalid(ctx, path, v, fmt, ...)
   cause(ctx, path, "FieldValueInvalid", "Invalid value: %s: " .. fmt, quote(v), ...)
 end
 
---- Compile the rules of a schema and of everything below it, once.
+--- Compile the rules of a schema and of everything below it, once. Notes what to look at for defaults.
 local function prepare(node, where, errors)
   for i, rule in ipairs(node["x-kubernetes-validations"] or {}) do
     local compiled, why = cel.compile(rule.rule)
     if not compiled then errors[#errors + 1] = ("%s: rule %d: %s"):format(where, i, why) end
     rule.compiled = compiled
   end
-  for name, child in pairs(node.properties or {}) do prepare(child, join(where, name), errors) end
+  local defaults = {}
+  for name, child in pairs(node.properties or {}) do
+    prepare(child, join(where, name), errors)
+    if child.default ~= nil or child.defaults then defaults[#defaults + 1] = name end
+  end
   if type(node.items) == "table" then prepare(node.items, where .. "[]", errors) end
   local values = node.additionalProperties
   if type(values) == "table" then prepare(values, where .. ".*", errors) end
+  local below = type(node.items) == "table" and node.items.defaults or type(values) == "table" and values.defaults
+  if #defaults > 0 or below then node.defaults = defaults end
 end
 
 local function prune(ctx, node, v, path)
@@ -74,9 +80,7 @@ local function prune(ctx, node, v, path)
     return
   end
   local keep = node["x-kubernetes-preserve-unknown-fields"]
-  local names = {}
-  for k in pairs(v) do names[#names + 1] = k end
-  for _, k in ipairs(names) do
+  for k in pairs(v) do
     local child = node.properties and node.properties[k]
     if child then
       if not (path == "" and k == "metadata") then prune(ctx, child, v[k], join(path, k)) end
@@ -94,17 +98,21 @@ local function copy(v)
   return out
 end
 
-local function default(node, v)
-  if type(v) ~= "table" then return end
-  for name, child in pairs(node.properties or {}) do
-    if v[name] == nil and child.default ~= nil then v[name] = copy(child.default) end
-    if v[name] ~= nil then default(child, v[name]) end
+local function default(ctx, node, v)
+  if type(v) ~= "table" or not node.defaults then return end
+  for _, name in ipairs(node.defaults) do
+    local child = node.properties[name]
+    if v[name] == nil and child.default ~= nil then
+      v[name] = copy(child.default)
+      ctx.changed = true
+    end
+    if v[name] ~= nil then default(ctx, child, v[name]) end
   end
   if type(node.items) == "table" then
-    for _, x in ipairs(v) do default(node.items, x) end
+    for _, x in ipairs(v) do default(ctx, node.items, x) end
   end
   if type(node.additionalProperties) == "table" then
-    for _, x in pairs(v) do default(node.additionalProperties, x) end
+    for _, x in pairs(v) do default(ctx, node.additionalProperties, x) end
   end
 end
 
@@ -192,9 +200,10 @@ local function check_object(ctx, node, v, old, path)
     if v[name] == nil then cause(ctx, join(path, name), "FieldValueRequired", "Required value") end
   end
   old = type(old) == "table" and old or {}
-  for name, child in pairs(node.properties or {}) do
-    if v[name] ~= nil and not (path == "" and name == "metadata") then
-      check(ctx, child, v[name], old[name], join(path, name))
+  if node.properties then
+    for name, x in pairs(v) do
+      local child = node.properties[name]
+      if child and not (path == "" and name == "metadata") then check(ctx, child, x, old[name], join(path, name)) end
     end
   end
   if type(node.additionalProperties) == "table" then
@@ -228,12 +237,11 @@ function check(ctx, node, v, old, path)
     return invalid(ctx, path, is, "%s in body must be of type %s: %s", path, node.type, quote(is))
   end
   if node.enum then
-    local found, names = false, {}
-    for i, x in ipairs(node.enum) do
-      found = found or x == v
-      names[i] = quote(x)
-    end
+    local found = false
+    for _, x in ipairs(node.enum) do found = found or x == v end
     if not found then
+      local names = {}
+      for i, x in ipairs(node.enum) do names[i] = quote(x) end
       cause(ctx, path, "FieldValueNotSupported", "Unsupported value: %s: supported values: %s", quote(v),
         table.concat(names, ", "))
     end
@@ -270,17 +278,18 @@ end
 ---@param match fun(pattern: string, text: string): boolean
 ---@return schema.Cause[] causes, empty when it is valid
 ---@return string[] unknown fields that were pruned
+---@return boolean changed by pruning or by a default
 function M.admit(compiled, object, old, match)
   local ctx = { causes = {}, unknown = {}, match = match }
   prune(ctx, compiled.root, object, "")
-  default(compiled.root, object)
+  default(ctx, compiled.root, object)
   check(ctx, compiled.root, object, old, "")
   table.sort(ctx.causes, function(a, b)
     if a.field ~= b.field then return a.field < b.field end
     return a.message < b.message
   end)
   table.sort(ctx.unknown)
-  return ctx.causes, ctx.unknown
+  return ctx.causes, ctx.unknown, ctx.changed == true or #ctx.unknown > 0
 end
 
 return M

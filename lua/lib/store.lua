@@ -24,8 +24,39 @@ function M.identify(w, i)
     if s.state == "Tombstone" or s.address ~= i.address then return "", nil end
     return s.id, s
   end
-  if s.id == id then return id, s end
+  if s.id == id then
+    local now = M.successor(w, i, s)
+    if now then return now.id, now end
+    return id, s
+  end
   return id, nil, s.state ~= "Tombstone" and s.id or nil
+end
+
+---What is needed to see whether a lost store came back under another id: only while it does not serve.
+function M.needs(object, i, out)
+  local s = object.status or {}
+  if (s.id or "") == "" or s.storeState == nil or s.storeState == "Up" then return end
+  out[#out + 1] = { as = "at", pd = i.cluster, stores = "none", address = i.address, fresh = 30,
+    wake = json.array { "store" } }
+end
+
+---The store that took over our address: PD lets that happen only when the old one is buried, or was given up
+---by a person. An empty disk is another store (formerStores keeps the old id).
+---@param old table PD's record of the id that is recorded
+---@return table? store
+function M.successor(w, i, old)
+  local at = w.at and w.at.known and w.at.store
+  if not at or at.id == old.id or at.address ~= i.address or at.state == "Tombstone" then return nil end
+  if old.state == "Tombstone" or old.destroyed then return at end
+end
+
+---Ids that this instance had before the one it has now, the one that has just gone among them.
+---@return string[]?
+function M.former(status, id)
+  local out, seen = {}, {}
+  for _, x in ipairs(status.formerStores or {}) do out[#out + 1], seen[x] = x, true end
+  if (status.id or "") ~= "" and id ~= status.id and not seen[status.id] then out[#out + 1] = status.id end
+  return out[1] and json.array(out) or nil
 end
 
 local function since_start(w)

@@ -3,6 +3,7 @@
 -- all, crowded topology, not running, not ready, out of date, (PD) not the leader, fewest leaders, fewest regions,
 -- highest ordinal.
 local kube = require "lib.kube"
+local members = require "lib.members"
 local questions = require "lib.questions"
 local topology = require "lib.topology"
 
@@ -43,7 +44,9 @@ end
 local function useless(rows, row)
   if not row.spare_for then return false end
   for _, r in ipairs(rows or {}) do
-    if r.uid == row.spare_for then return not r.replace and not r.deleting and not r.offline end
+    if r.uid == row.spare_for then
+      return (r.replace == nil or r.replace == members.UNDONE) and not r.deleting and not r.offline
+    end
   end
   return false
 end

@@ -80,9 +80,51 @@ local function pod_removed(c)
     local same = label(claim, "instance") == label(c.old, "instance")
     if same and label(claim, "component") == label(c.old, "component") then
       local store, member = truth.store_on(claim), truth.member_on(claim)
-      if store and store.node_state ~= 3 or member and member.started and not member.removed then
+      -- one that registered since PD was last asked could not be known
+      local new = store and sim.now_ms() - (store.start_ms or 0) < 12000
+      if store and store.node_state ~= 3 and not new or member and member.started and not member.removed then
         return ("S6: pod %s was stopped and its store or member is still in PD"):format(c.name)
       end
+    end
+  end
+end
+
+local function node_gone(name)
+  local node = get("/api/v1/nodes/" .. name)
+  if not node then return true end
+  for _, t in ipairs(node.spec and node.spec.taints or {}) do
+    if t.key == "node.kubernetes.io/out-of-service" then return true end
+  end
+  return false
+end
+
+--- S5: nothing is forced away from a node that may still run it.
+local function pod_forced(c)
+  local phase, node = c.old.status and c.old.status.phase, c.old.spec.nodeName
+  if not node or phase == "Failed" or phase == "Succeeded" or (c.age_ms or 0) >= LATE_MS then return end
+  if not node_gone(node) then
+    return ("S5: pod %s was forced away from %s, which may still run it"):format(c.name, node)
+  end
+end
+
+--- S4: a majority of PD was healthy after each removal; what died a moment ago nobody could know.
+local function majority()
+  for _, ns in ipairs { "default", "other" } do
+    for _, cluster in ipairs(truth.pd_clusters(ns)) do
+      if cluster.left_without then
+        return ("S4: without %s no majority of PD was left"):format(cluster.left_without)
+      end
+    end
+  end
+end
+
+--- S3: one lost store, one spare.
+local function bred(c)
+  local of = annotation(c.now, "spare-for")
+  for _, o in ipairs(of and list(truth.core(c.ns, "tikvs")) or {}) do
+    if o.metadata.uid ~= c.now.metadata.uid and annotation(o, "spare-for") == of
+      and not o.metadata.deletionTimestamp and not o.spec.offline and (c.age_ms or 0) < LATE_MS then
+      return ("S3: %s and %s both replace one store"):format(c.name, o.metadata.name)
     end
   end
 end
@@ -139,20 +181,31 @@ local function size(o)
   return tonumber((o.spec.resources and o.spec.resources.requests.storage or ""):match "^(%d+)Gi$")
 end
 
+local function has(items, x)
+  for _, y in ipairs(items or {}) do if x == y then return true end end
+  return false
+end
+
+local function text_has(ids, id)
+  return ids ~= nil and id ~= nil and ("," .. ids .. ","):find("," .. id .. ",", 1, true) ~= nil
+end
+
 --- S12: what may never change once it is there, and what only grows.
 local function monotone(c)
   if not c.old or not c.now then return end
   for _, field in ipairs { "id", "clusterID" } do
     local was = c.old.status and c.old.status[field]
     local is = c.now.status and c.now.status[field]
-    if was and was ~= "" and was ~= is then
+    local kept = field == "id" and has(c.now.status and c.now.status.formerStores, was)
+    if was and was ~= "" and was ~= is and not kept then
       return ("S12: %s %s status.%s went from %s to %s"):format(c.resource, c.name, field, was, tostring(is))
     end
   end
   for _, key in ipairs { "cluster-id", "store-id", "member-id" } do
     local was = label(c.old, key)
     local is = label(c.now, key)
-    if was and was ~= is then
+    local kept = key == "store-id" and text_has(annotation(c.now, "former-stores"), was)
+    if was and was ~= is and not kept then
       return ("S12: %s %s: label %s went from %s to %s"):format(c.resource, c.name, key, was, tostring(is))
     end
   end
@@ -280,7 +333,7 @@ end
 
 --- Judge one committed write of an operator. Returns the violated invariant as text, or nil.
 function M.committed(c)
-  local why = founding()
+  local why = founding() or majority()
   if why then return why end
   if c.resource == "events" then return end
   if c.ns ~= "default" and c.ns ~= "other" and c.ns ~= "tikv-system" and c.resource ~= "persistentvolumes" then
@@ -292,12 +345,14 @@ function M.committed(c)
   if c.resource == "persistentvolumeclaims" and (gone or asked) then return claim_removed(c) end
   if c.resource == "persistentvolumes" and (gone or asked) then return "S1: a volume was deleted" end
   if c.resource == "clusters.core.tikv.org" and gone then return cluster_removed(c) end
+  if c.resource == "pods" and gone then return pod_forced(c) end
   if c.resource == "pods" and asked then return pod_removed(c) end
   if OURS[c.resource] and c.now and not c.old then
     why = owned(c, c.now)
     if why then return why end
     if c.resource == "pods" then return pod_added(c) end
     if c.resource == "pds.core.tikv.org" then return joiner(c) end
+    if c.resource == "tikvs.core.tikv.org" then return bred(c) end
   end
 end
 

@@ -10,11 +10,11 @@ function M.list(t) return setmetatable(t or {}, LIST) end
 
 --- An object with fields in this order: name, value, name, value. A nil value leaves the field out.
 function M.object(...)
-  local out, n = {}, 0
+  local out, n, given = {}, 0, { ... }
   for i = 1, select("#", ...), 2 do
-    local name, value = select(i, ...)
+    local value = given[i + 1]
     if value ~= nil then
-      out[n + 1], out[n + 2] = name, value
+      out[n + 1], out[n + 2] = given[i], value
       n = n + 2
     end
   end
@@ -30,6 +30,7 @@ end
 local ESCAPES = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\t"] = "\\t", ["\r"] = "\\r" }
 
 function M.quote(s)
+  if not s:find('[%c"\\]') then return '"' .. s .. '"' end
   return '"' .. s:gsub('[%c"\\]', function(ch) return ESCAPES[ch] or ("\\u%04x"):format(ch:byte()) end) .. '"'
 end
 

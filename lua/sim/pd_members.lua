@@ -13,6 +13,7 @@ local GRACEFUL = 1500  -- and after SIGTERM
 local HUNG = 16000     -- and when it hangs
 local CONNECTED = 5000 -- etcd believes in a connection of this age
 local PRIORITY = 51000 -- the loop that compares priorities
+local SEEN = 40000     -- so long a dead member may go unnoticed by who asks PD
 local ZOMBIE = 62000   -- so long a removed follower goes on forwarding
 
 function Cluster:member(name)
@@ -76,7 +77,7 @@ function Cluster:set_up(m, up)
     m.start_ms = sim.now_ms()
     if self.leader then m.synced = true end
   else
-    m.up_ms, m.synced = nil, false
+    m.up_ms, m.synced, m.down_ms = nil, false, sim.now_ms()
     if self.leader == m then self:lose_leader(m.graceful and GRACEFUL or LEASE) end
   end
   self:elect()
@@ -206,11 +207,21 @@ function Cluster:removal_refusal(m)
   if self:connected(m) and active - 1 < 1 + math.floor(left / 2) then return "etcdserver: unhealthy cluster" end
 end
 
+-- For the oracle: those that were seen to be down for long do not count on the next day.
+function Cluster:look_at_majority(removed)
+  local left = 0
+  for _, x in ipairs(self.members) do
+    if x.up or sim.now_ms() - (x.down_ms or x.added_ms) < SEEN then left = left + 1 end
+  end
+  if left * 2 <= #self.members and #self.members > 0 then self.left_without = removed.name or removed.id end
+end
+
 function Cluster:remove_member(m)
   for i, x in ipairs(self.members) do
     if x == m then table.remove(self.members, i) end
   end
   m.removed, m.removed_ms = true, sim.now_ms()
+  self:look_at_majority(m)
   if m.up then self.removed_ms = m.removed_ms end
   self.revision = self.revision + 1
   if self.leader == m then

@@ -2,6 +2,7 @@
 -- Each operation takes a number that decides its details, and returns a line for the trace or nil.
 -- `wanted` is the only memory of what was asked for; sim.verdict compares it with what there is.
 local kubelet = require "sim.kubelet"
+local losses = require "sim.losses"
 
 local M = { wanted = {} }
 local CORE = "/apis/core.tikv.org/v1alpha1/namespaces/%s/%s"
@@ -53,7 +54,7 @@ end
 local function create_group(w, g)
   local pd = g.kind == "PDGroup"
   sim.request("POST", core(w, PLURAL[g.kind]), object(w, g.kind, g.name, {
-    cluster = { name = w.name }, replicas = g.replicas, template = { spec = {
+    cluster = { name = w.name }, replicas = g.replicas, failover = losses.FAILOVER, template = { spec = {
       version = "v8.5.2", resources = { cpu = "1", memory = "1Gi" }, volumes = sim.array {
         { name = "data", mounts = sim.array { { type = "data" } }, storage = pd and "10Gi" or "50Gi" } } } } }))
 end
@@ -72,6 +73,8 @@ local function scale(kind, limit, by, arg)
   local w = pick(there(), arg)
   local g = w and pick(groups(w, kind), math.floor(arg / 7))
   if not g or g.replicas * by >= limit * by then return end
+  -- with a dead store left, fewer than three others could never take its regions over
+  if losses.disk_lost and by < 0 and g.replicas <= 3 then return end
   local status = sim.request("PATCH", core(w, PLURAL[kind], g.name), { spec = { replicas = g.replicas + by } })
   if status >= 300 then return end -- refused while founding, as it should be
   g.replicas = g.replicas + by
@@ -275,7 +278,7 @@ end
 
 function M.crash_node(arg)
   local node = pick(list "/api/v1/nodes", arg)
-  if not node or next(crashed) then return end
+  if not node or next(crashed) or losses.taken(node.metadata.name) then return end
   local name = node.metadata.name
   crashed[name] = true
   kubelet.crash_node(name)
@@ -290,7 +293,7 @@ end
 
 --- Carry out one operation. Returns { line = what was done, pd_dead = boolean }.
 function M.act(what)
-  local line = M[what.name](what.arg)
+  local line = (M[what.name] or losses[what.name])(what.arg)
   return { line = line, pd_dead = M.pd_dead == true }
 end
 
@@ -303,6 +306,7 @@ function M.repair()
     over(w, "suspendAction")
   end
   crashed, squatters = {}, {}
+  losses.finish()
 end
 
 --- One more store for the first cluster that is there: does anybody act on it?
@@ -318,6 +322,7 @@ end
 function M.start()
   M.wanted[1] = { ns = "default", name = "basic", there = true, retention = "Retain", untouched = true, groups = {
     { kind = "PDGroup", name = "basic", replicas = 3 }, { kind = "TiKVGroup", name = "basic", replicas = 3 } } }
+  sim.after(1000, function() losses.shorten(M.wanted[1]) end)
 end
 
 return M

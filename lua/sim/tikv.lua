@@ -77,7 +77,9 @@ local function register(process)
   if not c or (process.disk.cluster and process.disk.cluster ~= c.id) then
     return sim.after(500, function() register(process) end)
   end
-  local id = process.disk.store_id or c:alloc()
+  -- the id is on the disk before PD knows it
+  process.disk.next_id = process.disk.next_id or c:alloc()
+  local id = process.disk.store_id or process.disk.next_id
   process.up = true
   local store, why = c:put_store { id = id, address = process.address, status_address = process.status,
     version = process.version, labels = process.labels, process = process }

@@ -20,6 +20,8 @@ sim = {}
 ---@param path string
 ---@param body? table|string
 ---@param content_type? string
+---The answer to a GET without query is shared by all who ask: it must not be changed (sim.copy). A
+---write without query answers with its status only.
 ---@return integer status
 ---@return table|string|nil body decoded JSON, or text when it is none
 function sim.request(method, path, body, content_type) end
@@ -27,6 +29,7 @@ function sim.request(method, path, body, content_type) end
 ---Watch a collection: initial objects come as "ADDED", then "ADDED", "MODIFIED", "DELETED". The
 ---watch never ends and never misses: after a 410 it lists again and reports what changed.
 ---@param path string plural path: "/api/v1/pods", "/apis/core.tikv.org/v1alpha1/namespaces/a/tikvs"
+---Objects are shared like those of a GET.
 ---@param fn fun(event: string, object: table)
 ---@return fun() stop
 function sim.watch(path, fn) end

@@ -105,7 +105,7 @@
 ---@field store world.store? by the id asked for, without one by the address
 ---@field stores world.store[]? for stores = "all"
 ---@field counts {Up: integer, Disconnected: integer, Down: integer, Offline: integer, Tombstone: integer}
----@field replication {max_replicas: integer, location_labels: string[], isolation_level: string, voters: integer,
+---@field replication {max_replicas: integer, location_labels: string[], isolation_level: string, cluster_version: string, voters: integer,
 --- peers: integer} voters: fewest that any key range has; peers: most that any wants
 ---@field schedulers string[]
 ---@field evicting string[]

@@ -29,6 +29,7 @@ describe("run", function()
     return app.wait(8, function() return o.err():find(text, 1, true) end)
   end
 
+  -- U-100
   it("serves health, metrics and what it knows, and nothing else", function()
     local o = operator()
     assert.is_truthy(logged(o, "all kinds were read"))
@@ -46,6 +47,7 @@ describe("run", function()
     assert.equal(0, o.stop "TERM")
   end)
 
+  -- W-56
   it("writes one JSON object a line, or text when asked", function()
     local o = operator()
     for line in o.err():gmatch "[^\n]+" do assert.is_truthy(line:find '^{"time":"[^"]+","level":"%l+","msg":".*}$') end

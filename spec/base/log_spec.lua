@@ -45,6 +45,7 @@ describe("a log", function()
     assert.equal([[2026-01-02T03:04:05.678000Z error "broken\nmessage"]], lines[2])
   end)
 
+  -- W-76
   it("leaves out what is below its level and writes nothing when there is no log", function()
     local log = new(true, lib.LOG_WARN)
     write(log, lib.LOG_INFO, "x")

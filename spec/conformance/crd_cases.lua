@@ -85,14 +85,17 @@ case("Cluster", "tls: false stays", { [TLS] = { enabled = false } }, { [TLS] = {
 for name, pair in pairs { on = { false, true }, off = { true, false } } do
   case("Cluster", "tls: turned " .. name, { [TLS] = { enabled = pair[1] } }, { [TLS] = { enabled = pair[2] } }, "tlsCluster is immutable")
 end
+-- U-84, U-85
 case("Cluster", "tls: set later", {}, { [TLS] = { enabled = true } }, "tlsCluster is immutable")
 case("Cluster", "tls: taken away", { [TLS] = { enabled = true } }, { [TLS] = NONE }, "tlsCluster is immutable")
 case("Cluster", "dns: immutable (W-03)", { ["spec.dns"] = { mode = "FQDN" } }, { ["spec.dns"] = { mode = "InCluster" } }, "dns is immutable")
+-- W-52
 case("Cluster", "upgradePolicy: a real enum", { ["spec.upgradePolicy"] = "Fast" }, nil, "Unsupported value")
 case("Cluster", "unknown field", { ["spec.nonsense"] = 1 }, nil, "unknown field")
 case("Cluster", "disruption below one", { ["spec.disruption.maxUnavailableStores"] = 0 }, nil, "greater than or equal to 1")
 
 for kind, limit in pairs { Cluster = 37, PDGroup = 40, TiKVGroup = 40, PD = 47, TiKV = 47 } do
+  -- E-97
   case(kind, "name: as long as allowed", { ["metadata.name"] = ("a"):rep(limit) })
   case(kind, "name: one more", { ["metadata.name"] = ("a"):rep(limit + 1) }, nil, "name must not exceed " .. limit)
 end

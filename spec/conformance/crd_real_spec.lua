@@ -1,4 +1,5 @@
 -- Every accept/reject decision of the API, asked of a real API server (#cluster).
+-- ids: U-117
 local json = require "dkjson"
 local cases = require "spec.conformance.crd_cases"
 local remote = require "spec.support.remote"

@@ -1,4 +1,5 @@
 # The peer's basic example, with its apiVersion changed, comes up, serves and grows.
+# ids: P-01, P-23, E-91, U-104, U-106, U-107
 space basic
 operator_start a
 eventually 20 "the operator leads" leading

@@ -1,4 +1,5 @@
 # Every example does what its first lines say.
+# ids: P-40, E-85, U-40, U-105, U-115
 for ex in two-groups config nodeport policy; do
 	space "$ex"
 	k -n "$ex" apply -f "examples/$ex" >/dev/null

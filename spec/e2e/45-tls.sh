@@ -1,4 +1,5 @@
 # TLS between all components: the operator shows its client certificate to PD, and PD asks for one.
+# ids: P-35, U-82, U-89, U-116
 space tls
 PATH=$BIN:$PATH KUBECONFIG=$D/admin.kubeconfig sh examples/tls/make-certs.sh tls >/dev/null
 mkdir -p "$D/pdtls"

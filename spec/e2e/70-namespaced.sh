@@ -1,4 +1,5 @@
 # A Role in one namespace, and nothing more: it works, and says what it can not do.
+# ids: W-47, U-91, U-92
 k create namespace tikv >/dev/null
 check "namespaced manifests apply" k apply -k manifests/namespaced
 k -n tikv scale deployment tikv-operator --replicas=0 >/dev/null

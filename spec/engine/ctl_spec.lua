@@ -63,6 +63,7 @@ describe("ctl", function()
       assert.truthy(list:find("TiKV/ns/listed.*TiKVGroup/ns/changed")) -- newest first
     end)
 
+    -- W-69
     it("instances that were begun come before new ones", function()
       r:put(C.KIND_TIKV, "begun")
       r.w:run(10)
@@ -138,6 +139,7 @@ describe("ctl", function()
       assert.equal(1, r:passes(KEY))
     end)
 
+    -- U-65
     it("K5: an error of the script backs off its own key, with an Event that names the line", function()
       r:put(C.KIND_TIKV, "a", { notes = { fail = "boom" } })
       r:put(C.KIND_TIKV, "b")
@@ -333,6 +335,7 @@ describe("ctl", function()
       assert.equal("status", r:last(KEY, "world.last.failed.action"))
     end)
 
+    -- E-57
     it("T6: what the API server calls invalid is not tried in a hot loop", function()
       r:put(C.KIND_TIKV, "a", { notes = { plan = wait { status = { phase = "X" } } } })
       r.w:run(0)

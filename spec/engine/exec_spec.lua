@@ -112,6 +112,7 @@ describe("exec", function()
     assert.is_true(C.expect_holds(expect, "TiKV/ns/basic-0"))
   end)
 
+  -- E-99
   it("updates by apply with uid and force, without reading the owner", function()
     start()
     local s = r:tikv(0)
@@ -156,6 +157,7 @@ describe("exec", function()
     assert.equal("PATCH", r.w:request().method)
   end)
 
+  -- E-10
   it("deletes with both preconditions and a grace period (R5)", function()
     start()
     local s = r:tikv(0, { ready = false })
@@ -261,6 +263,7 @@ describe("exec", function()
     assert.equal(3, #r.w.requests)
   end)
 
+  -- E-01
   it("looks whether a claim is really absent before it makes one", function()
     start()
     local s = r:tikv(0)
@@ -469,6 +472,7 @@ describe("exec", function()
     assert.truthy(got.msg:find("revision went back", 1, true), got.msg)
   end)
 
+  -- W-75
   it("polls PD at once after a write", function()
     start {}
     local s = r:tikv(1, { id = "1" })

@@ -30,6 +30,7 @@ describe("expect", function()
     if now then C.obj_unref(now) end
   end
 
+  -- E-70
   it("R1: holds a key until the version that its write returned was delivered", function()
     C.expect_wrote(x, "k", POD, "ns/p", "u1", "10", 0)
     assert.is_true(C.expect_holds(x, "k"))

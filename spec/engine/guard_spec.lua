@@ -243,6 +243,7 @@ describe("guard", function()
     r:refuses("G3", s, S.patch("PersistentVolume", "pv-0", { labels = { [OWN .. "store-id"] = "4" } }), "no claim")
   end)
 
+  -- E-93
   it("G3 lets a Cluster write the features of its groups, and delete them when it is deleted", function()
     rig { no_pd = true }
     r:put("TiKVGroup", "basic", { spec = { cluster = { name = "basic" } } })
@@ -260,6 +261,7 @@ describe("guard", function()
     r:refuses("G3", r:subject("Cluster", "basic"), S.delete("TiKVGroup", "basic"))
   end)
 
+  -- U-10
   it("G3 refuses a store or member of somebody else", function()
     rig()
     local s = r:tikv(0, { id = "1" })
@@ -410,6 +412,7 @@ describe("guard", function()
     return { action = "pd_remove_member", member_id = m.id, name = not m.nameless and m.name or "" }
   end
 
+  -- W-43
   it("G5 allows to remove a dead member while a majority is healthy", function()
     rig()
     r.pd.members[3].healthy = false
@@ -428,6 +431,7 @@ describe("guard", function()
     r:refuses("G5", r:pdi(2, { id = r.pd.members[3].id }), remove(3), "majority")
   end)
 
+  -- E-67
   it("G5 refuses while another member joins, allows to remove the nameless one itself", function()
     rig()
     r.pd.members[4] = { name = "basic-pd-3", id = "555", nameless = true, healthy = false }
@@ -452,6 +456,7 @@ describe("guard", function()
         ownerReferences = S.owner("PDGroup", "basic") }, spec = { cluster = { name = "basic" } } } }
   end
 
+  -- U-15
   it("G5 counts a joiner whose process has begun as the one change, for restarts, removals and joins", function()
     rig()
     r:put("PDGroup", "basic", { spec = { cluster = { name = "basic" } } })
@@ -486,6 +491,7 @@ describe("guard", function()
     r:allows(s, new_member(4)) -- all come back over their disks
   end)
 
+  -- U-46
   it("G5 refuses to restart one of two healthy ones of three, allows the sick one", function()
     rig()
     local s = r:pdi(1, { id = r.pd.members[2].id })
@@ -495,6 +501,7 @@ describe("guard", function()
     r:allows(r:pdi(2, { id = r.pd.members[3].id }), S.delete("Pod", "basic-pd-2"))
   end)
 
+  -- E-38, E-39, E-96, U-58
   it("G5 allows to restart one of one or two when all are healthy, and pods that do not serve", function()
     rig { pd = { size = 2 } }
     r:allows(r:pdi(1, { id = r.pd.members[2].id }), PD_POD)
@@ -564,6 +571,7 @@ describe("guard", function()
     r:allows(stores(), STOP)
   end)
 
+  -- E-34
   it("G6 refuses while another store is Down, Disconnected or its pod restarts", function()
     rig()
     local s = stores()
@@ -599,6 +607,7 @@ describe("guard", function()
     r:allows(s, STOP)
   end)
 
+  -- W-12
   it("G6 exempts a pod that does not serve: repair never waits for health", function()
     rig()
     stores()
@@ -609,6 +618,18 @@ describe("guard", function()
     pd.serve(r.w, r.pd, 60000)
     r:refuses("G6", r:tikv(1, { id = "1" }), STOP, "too old")
     r:allows(r:tikv(1, { id = "1", ready = false }), STOP)
+  end)
+
+  it("G6 believes only a settled leader that stores with ready pods do not serve", function()
+    for _, c in ipairs { { settle = 30000 }, { settle = 200000, allows = true } } do
+      rig { settle = c.settle }
+      local s = stores()
+      for n = 1, 4 do r.pd:store(tostring(n)).state = "Disconnected" end
+      pd.serve(r.w, r.pd, 15000)
+      if c.allows then r:allows(s, STOP) else r:refuses("G6", s, STOP, "maxUnavailableStores") end
+      r:free()
+    end
+    rig()
   end)
 
   it("G6 finds the store of a pod whose instance has recorded none by its address", function()
@@ -638,6 +659,7 @@ describe("guard", function()
     r:refuses("G5", r:pdi(1), PD_POD, "not answered")
   end)
 
+  -- E-40
   it("G6 allows a single TiKV to be restarted", function()
     rig { pd = { store_count = 1 } }
     r:allows(r:tikv(1, { id = "1" }), STOP)
@@ -678,6 +700,7 @@ describe("guard", function()
     r:allows(s, STOP)
   end)
 
+  -- U-43
   it("G6 evicts leaders only while another store could take them", function()
     rig { pd = { store_count = 2 } }
     local s = r:tikv(1, { id = "1" })
@@ -692,6 +715,7 @@ describe("guard", function()
     r:refuses("G6", s, evict, "no other store")
   end)
 
+  -- U-24
   it("G6 never takes the last store of a group of one, nor of a cluster of one, offline", function()
     rig { pd = { store_count = 1, replication = '{"max-replicas":1}' } }
     r:refuses("G6", r:tikv(1, { id = "1" }), offline(), "0 stores would be Up")
@@ -714,6 +738,7 @@ describe("guard", function()
     r:refuses("G6", s, offline(), "maxLeavingStores")
   end)
 
+  -- W-73
   it("G6 lets nothing be evicted from a store that is gone", function()
     rig()
     local s = r:tikv(1, { id = "1" })
@@ -784,6 +809,7 @@ describe("guard", function()
     r:allows(s, pod "data-basic-tikv-0")
   end)
 
+  -- E-45
   it("G8 refuses evictions while PD has not loaded its schedulers", function()
     rig()
     local s = r:tikv(1, { id = "1" })
@@ -793,6 +819,7 @@ describe("guard", function()
     r:refuses("G8", s, { action = "pd_restore_leaders", store_id = "1" }, "schedulers")
   end)
 
+  -- E-47
   it("G8 transfers leadership only to a member that is healthy", function()
     rig()
     local s = r:pdi(0)

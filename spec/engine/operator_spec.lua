@@ -373,6 +373,7 @@ describe("operator", function()
       assert.is_nil(page(o, "pd/ns/c"))
     end)
 
+    -- U-86
     it("with TLS is asked only when the certificates are here", function()
       r:operator("one")
       cluster(true)
@@ -459,6 +460,7 @@ describe("operator", function()
       assert.is_true(open())
     end)
 
+    -- W-16
     it("down never stops a pass: it is unknown, with a reason", function()
       local o = r:operator("one")
       cluster()

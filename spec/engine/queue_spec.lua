@@ -51,6 +51,7 @@ describe("queue", function()
     assert.is_nil(pop(q, 1e9))
   end)
 
+  -- W-30
   it("K2: failures back off from 5 ms to at most 60 s, with jitter", function()
     local q = queue()
     local now, last, seen = 0, 0, {}
@@ -88,6 +89,7 @@ describe("queue", function()
     assert.are_not.same(run(7), run(8))
   end)
 
+  -- W-31
   it("K3: the earlier of two times wins, whichever came first", function()
     local q = queue()
     C.queue_add(q, "a", 50, EVENT, "early")

@@ -168,6 +168,7 @@ describe("world", function()
     assert.equal("{}", at(t, "unknown"))
   end)
 
+  -- U-66, U-93
   it("unknown is never an empty list: unwatched, unsynced and denied kinds say why", function()
     C.store_set_synced(store(C.KIND_POD), false)
     store(C.KIND_CLAIM)

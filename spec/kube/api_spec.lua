@@ -176,6 +176,7 @@ describe("api", function()
       assert.equal("c4", k.at(w.requests[4].body, "metadata.name"))
     end)
 
+    -- W-66
     it("T1 does not hold up reads", function()
       lib.api_free(a)
       a = w:api { max_writes = 1 }

@@ -221,6 +221,7 @@ describe("lease", function()
     assert.equal(1, gained)
   end)
 
+  -- W-71
   it("E7 gives the lease back with an empty holder and one second", function()
     lead()
     local done = k.note()

@@ -22,6 +22,7 @@ local function row(o, columns)
 end
 
 describe("an object", function()
+  -- U-90
   it("keeps compact text without managedFields and kubectl's last applied configuration", function()
     local o = k.obj(lib.KIND_POD, { metadata = { name = "a", namespace = "n", uid = "u", resourceVersion = "1",
       managedFields = { { manager = "x" } },
@@ -253,6 +254,7 @@ describe("a store", function()
     assert.is_true(lib.store_get(s, "other", "a") == nil)
   end)
 
+  -- U-94
   it("finds each of hundreds of owners while objects come and go", function()
     local there = {}
     local function check()

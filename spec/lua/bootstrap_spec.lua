@@ -39,6 +39,7 @@ describe("Founding", function()
     assert.truthy(next_step { tls = true }.found:find("=https://", 1, true))
   end)
 
+  -- E-69
   it("goes on with the recorded list after a crash, whatever replicas says now", function()
     local todo = next_step { recorded = LIST, ids = { "" }, replicas = 5 }
     assert.same({ 1 }, todo.create)
@@ -51,6 +52,7 @@ describe("Founding", function()
     ["any claim of the cluster carries an id"] = { claims = { { name = "data-x", cluster_id = "7" } } },
     ["the group is called bootstrapped"] = { bootstrapped = true },
   } do
+    -- E-02, U-12
     it("is forbidden for ever where " .. what .. " (G5)", function()
       local todo, reason = next_step(o)
       assert.is_nil(todo)
@@ -108,6 +110,7 @@ describe("Joining", function()
     MemberJoining = { function(p) p.members[3] = { id = "3", name = "" } end },
     PDHistoryChanged = { function(p) p.history = "another id" end },
   } do
+    -- E-68, U-13
     it("waits, and says why: " .. reason, function()
       local todo, why = joins(row[1])
       assert.is_nil(todo)
@@ -134,6 +137,7 @@ describe("A member's start", function()
   end
   local founder = { ["core.tikv.org/initial-cluster"] = LIST }
 
+  -- E-03, U-14
   it("is founding until PD was seen to have it, joining ever after", function()
     assert.equal(LIST, start(founder, "").initial_cluster)
     assert.equal("http://basic-pd.ns:2379", start(founder, "9").join)
@@ -144,6 +148,7 @@ describe("A member's start", function()
     assert.truthy(start(founder, "", "9").join)
   end)
 
+  -- E-87
   it("waits for an address to join", function()
     assert.is_nil(start({}, "", nil, ""))
   end)

@@ -8,6 +8,7 @@ local function tikv(text)
 end
 
 describe("The config file", function()
+  -- E-92
   it("keeps what the user wrote and adds what the operator manages", function()
     local text = config.tikv(tikv '[raftstore]\nregion-max-size = "144MB"\n', "http://g-pd.ns:2379")
     local doc = toml.decode(text)
@@ -25,6 +26,7 @@ describe("The config file", function()
     assert.truthy(message:find("server.addr, storage.data-dir", 1, true))
   end)
 
+  -- E-94
   it("tells of a template that no instance could use, and of none that is fine", function()
     local reason, message = config.problem("tikv", '[server]\naddr = "x"\n')
     assert.equal("ConfigManaged", reason)
@@ -42,6 +44,7 @@ describe("The config file", function()
     assert.truthy(message:find("1", 1, true))
   end)
 
+  -- E-31, U-69
   it("lets a PD found or join, never both, with certificates where the cluster has TLS", function()
     local i = { spec = { volumes = {} }, pod = "g-pd-0", host = "h", scheme = "https", client_port = 2379,
       peer_port = 2380, cluster = "c", tls = true }

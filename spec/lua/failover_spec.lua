@@ -55,6 +55,7 @@ describe("Failover of stores, in the toy world,", function()
     ready("basic-tikv-" .. n - 1, true)
   end
 
+  -- W-04, E-28, E-33, U-01, U-02, U-03
   it("replaces a lost store on a new disk: the new one serves first, then the old one leaves, its claim last", function()
     up(3)
     lose(2)
@@ -72,6 +73,7 @@ describe("Failover of stores, in the toy world,", function()
     assert.equal(3, #m:list("TiKV"))
   end)
 
+  -- E-32, U-11
   it("does nothing before storeDownSeconds, and says when", function()
     up(3)
     lose(2, 600)
@@ -83,6 +85,7 @@ describe("Failover of stores, in the toy world,", function()
     assert.is_nil(index(m, "TiKV/basic%-3"))
   end)
 
+  -- E-23, U-05, U-06
   it("takes the mark back when the store returns, and drops the spare that has no data", function()
     up(3)
     lose(2)
@@ -142,6 +145,7 @@ describe("Failover of stores, in the toy world,", function()
     assert.equal("Degraded", s.phase)
   end)
 
+  -- W-58
   it("holds and shouts when a zone lost two", function()
     up(7)
     for n, store in ipairs(m.stores) do store.labels = { zone = n < 3 and "a" or "b" } end
@@ -152,6 +156,7 @@ describe("Failover of stores, in the toy world,", function()
     assert.equal(7, #m:list("TiKV"))
   end)
 
+  -- E-20, U-07, U-09
   it("E-18 E-19 replaces maxFailover at a time, and a spare that can not be placed makes no other (storm)", function()
     up(9)
     lose(2)
@@ -235,6 +240,7 @@ describe("Failover of stores, in the toy world,", function()
     assert.equal("basic-0 basic-2 basic-3", names(m, "TiKV"))
   end)
 
+  -- E-30
   it("asks can_fail_over, tune_store_down_seconds and tune_max_failover", function()
     up(3)
     lose(2)
@@ -277,6 +283,26 @@ describe("Failover of stores, in the toy world,", function()
     m:put(g)
     m:settle(100)
     assert.equal("basic-0 basic-2 basic-3 basic-4", names(m, "TiKV"))
+  end)
+
+  it("goes on with an instance whose store lost its data: the new id counts, the old one is not forgotten (E-5)", function()
+    up(3)
+    m.stores[2].state, m.stores[2].node_state, m.stores[2].regions, m.stores[2].leaders = "Tombstone", "Removed", 0, 0
+    local address = m.stores[2].address
+    m.stores[4] = { id = "77", address = address, state = "Up", node_state = "Serving", leaders = 0, regions = 2,
+      capacity = "107374182400", available = "107374182400", labels = {}, pod = m.stores[2].pod }
+    m:settle()
+    local o = m:get("TiKV", "basic-1")
+    assert.equal("77", o.status.id)
+    assert.same({ "4" }, o.status.formerStores)
+    assert.equal("Serving", o.status.phase)
+    local claim = m:get("PersistentVolumeClaim", "data-basic-tikv-1").metadata
+    assert.equal("77", claim.labels["core.tikv.org/store-id"])
+    assert.equal("4", claim.annotations["core.tikv.org/former-stores"])
+    assert.equal("basic-0 basic-1 basic-2", names(m, "TiKV"))
+    m.stores[4].state, m.stores[4].node_state, m.stores[4].regions = "Tombstone", "Removed", 0
+    m:settle()
+    assert.is_nil(m:get("PersistentVolumeClaim", "data-basic-tikv-1"))
   end)
 
   it("is still once nothing can be done (no writes at rest)", function()

@@ -124,7 +124,7 @@ describe("Hooks, in the toy world,", function()
     assert.truthy(o.status.hint:find("kubectl delete job basic-tikv-before-scale-in-", 1, true))
     assert.is_nil(m:get("TiKV", "basic-3").spec.offline)
     local events = 0
-    for _, line in ipairs(m.writes) do events = events + (line:find "^event" and 1 or 0) end
+    for _, line in ipairs(m.writes) do events = events + (line:find "^event Hook" and 1 or 0) end
     assert.equal(2, events, "started and failed, once each")
     m.jobs = nil
     m:delete("Job", m:list("Job")[1].metadata.name)

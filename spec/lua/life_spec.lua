@@ -39,6 +39,7 @@ describe("A cluster in the toy world", function()
     return m
   end
 
+  -- P-01
   it("comes up: three members found PD together, three stores register (L1)", function()
     up(3, 3)
     local status = m:get("Cluster", "basic").status
@@ -52,6 +53,7 @@ describe("A cluster in the toy world", function()
     assert.equal("basic-pd-0 basic-pd-1 basic-pd-2 basic-tikv-0 basic-tikv-1 basic-tikv-2", names(m, "Pod"))
   end)
 
+  -- E-82, E-86
   it("writes nothing once it is settled (S20, W-65)", function()
     up(3, 3)
     m:settle()
@@ -122,6 +124,7 @@ describe("A cluster in the toy world", function()
     assert.equal("Ready Scaling Ready", phases("PDGroup"))
   end)
 
+  -- U-98
   it("is Degraded when a store that served is lost", function()
     up(1, 3)
     m.pods_ready = false
@@ -155,6 +158,7 @@ describe("A cluster in the toy world", function()
     assert.equal("Waiting", m:get("TiKVGroup", "basic").status.phase)
   end)
 
+  -- E-07
   it("takes no store away that the others can not do without, and says how many are missing (G6)", function()
     up(1, 3)
     set(m, "TiKVGroup", "basic", function(s) s.replicas = 1 end)
@@ -206,6 +210,7 @@ describe("A cluster in the toy world", function()
     assert.is_nil(m:get("PD", "basic-4").metadata.annotations["core.tikv.org/initial-cluster"])
   end)
 
+  -- E-29
   it("keeps the founding list for a founder that has never started (W-51)", function()
     things.basic(m, 3, 0)
     m.pods_ready = true
@@ -259,7 +264,7 @@ describe("A cluster in the toy world", function()
     m:settle()
     assert.equal("Running", m:get("Pod", "basic-tikv-0").status.phase)
     assert.equal("1", m:get("TiKV", "basic-0").status.id)
-    assert.equal(1, written(m, "^event"))
+    assert.equal(1, written(m, "^event PodFailed TiKV/basic%-0"))
   end)
 
   it("deletes a Cluster in order, TiKV before PD, and keeps the claims by default", function()
@@ -281,6 +286,7 @@ describe("A cluster in the toy world", function()
     assert.equal(6, #m:list("PersistentVolumeClaim"))
   end)
 
+  -- E-17
   it("deletes a Cluster with PD dead, also while it is paused (W-50)", function()
     up(3, 2)
     m.pd, m.pd_down = { known = false, reason = "no route to host" }, true
@@ -335,6 +341,7 @@ describe("A cluster in the toy world", function()
     assert.equal("", names(m, "PD"))
   end)
 
+  -- E-88
   it("founds once, by the first of two groups made together; the other joins (G5)", function()
     things.basic(m, 1, 1)
     local second = things.group("PDGroup", "also", 2)
@@ -368,6 +375,7 @@ describe("A cluster in the toy world", function()
     assert.equal("basic-0 basic-2 basic-3", names(m, "TiKV"))
   end)
 
+  -- E-24, E-71
   it("lets a store go that PD has never seen", function()
     up(1, 1)
     m.pods_ready = false
@@ -390,6 +398,7 @@ describe("A cluster in the toy world", function()
     assert.is_nil(m:get("TiKV", "basic-0").metadata.deletionTimestamp)
   end)
 
+  -- U-102
   it("says that it is paused, and changes nothing", function()
     up(1, 1)
     set(m, "Cluster", "basic", function(s) s.paused = true end)
@@ -405,6 +414,7 @@ describe("A cluster in the toy world", function()
     assert.equal("3/3", m:get("Cluster", "basic").status.tikvReady)
   end)
 
+  -- P-03, P-24, U-103
   it("suspends: pods go, disks stay, and all comes back", function()
     up(3, 2)
     set(m, "Cluster", "basic", function(s) s.suspendAction = { suspendCompute = true } end)
@@ -419,7 +429,7 @@ describe("A cluster in the toy world", function()
     assert.equal(2, #m.stores)
   end)
 
-  it("copies what restarts nothing to the instances at once, and says that the rest must wait", function()
+  it("copies what restarts nothing to the instances at once, and keeps to the order of versions", function()
     up(1, 2)
     local pod = m:get("Pod", "basic-tikv-0").metadata.uid
     set(m, "TiKVGroup", "basic", function(s)
@@ -437,10 +447,11 @@ describe("A cluster in the toy world", function()
       s.template.spec.version = "v8.5.3"
     end)
     m:settle()
-    assert.equal("UpdateWaiting", m:get("TiKVGroup", "basic").status.reason)
+    assert.equal("VersionOrder", m:get("TiKVGroup", "basic").status.reason)
     assert.equal("v8.5.2", m:get("TiKV", "basic-0").spec.version)
   end)
 
+  -- P-32, E-95, U-76, U-77, U-78, U-79
   it("follows the labels of the node to PD", function()
     m:put { apiVersion = "v1", kind = "Node", metadata = { name = "node-1",
       labels = { ["topology.kubernetes.io/zone"] = "z1" } } }

@@ -52,6 +52,7 @@ describe("A store that shall leave", function()
     assert.is_nil((refused(mate "kv-2")))
   end)
 
+  -- E-79
   it("may not when the others lack room, or failure domains that PD insists on", function()
     local reason, why = refused(function(w, found)
       found.available = "0"
@@ -83,6 +84,7 @@ describe("A store that shall leave", function()
     return offline.next(w, i, "1", found)
   end
 
+  -- W-72, E-44, U-41
   it("has its leaders sent away first, then its regions", function()
     assert.equal("evict", step().act)
     assert.is_nil(step(function(_, s) s.evicting = true end).act)
@@ -95,10 +97,11 @@ describe("A store that shall leave", function()
   end)
 
   it("is removed only by a settled PD's word for its very id, with no regions", function()
-    local function gone(_, s) s.state, s.regions = "Tombstone", 0 end
+    local function gone(w, s) w.at, s.state, s.regions = { known = true }, "Tombstone", 0 end
     assert.is_true(step(gone).removed)
     for what, change in pairs {
       regions = function(_, s) s.regions = 1 end,
+      unasked = function(w) w.at = nil end,
       unsettled = function(w) w.pd.settled = false end,
       unknown = function(w) w.pd.known = false end,
       history = function(w) w.pd.history = "x" end,
@@ -203,6 +206,7 @@ describe("The first to go", function()
     end))
   end)
 
+  -- P-19
   it("comes from the fullest topology", function()
     assert.equal("g-1", order(function(w, m)
       w.object.spec.schedulePolicies = { { type = "EvenlySpread", evenlySpread = { topologies = {

@@ -20,6 +20,7 @@ end
 local function free(w, n) return ordinals.free(ordinals.use(w), n) end
 
 describe("An ordinal", function()
+  -- E-56
   it("is the smallest free one", function()
     assert.same({ 1, 3 }, free(world({ 0, 2 }, {}, {}), 2))
   end)
@@ -37,6 +38,7 @@ describe("An ordinal", function()
     assert.same({ 4 }, free(world({}, { { 4 } }, { { 4, "Down" } }), 1))
   end)
 
+  -- E-64
   it("stays taken when its claim is retired, of another cluster, or of a store that PD buried", function()
     assert.same({ 1 }, free(world({}, { { 0, retired = "1" } }, {}), 1))
     assert.same({ 1 }, free(world({}, { { 0, id = "7" } }, {}, "8"), 1))

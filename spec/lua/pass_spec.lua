@@ -54,6 +54,7 @@ describe("A pass", function()
     assert.equal(2, #out.trace)
   end)
 
+  -- E-01
   it("does nothing while a list that it relies on is unknown: unknown is not empty", function()
     local status = tikv.status
     tikv.status = function() return { phase = "x" } end
@@ -148,6 +149,7 @@ describe("The one place", function()
     for path, text in pairs(files(dir)) do sources[path] = text end
   end
 
+  -- W-40, U-95
   it("of reasons has every code that a step uses, with a sentence and a hint", function()
     local used = 0
     for path, text in pairs(sources) do
@@ -193,6 +195,7 @@ describe("The one place", function()
     for name in pairs(questions.all) do assert.truthy(book:find("`" .. name .. "`", 1, true), name) end
   end)
 
+  -- U-75
   it("of what a controller does fits on a screen or two", function()
     for path, text in pairs(files("controllers")) do
       local _, lines = text:gsub("\n", "")

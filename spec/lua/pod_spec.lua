@@ -38,6 +38,7 @@ end
 describe("A pod", function()
   before_each(function() caged.answer(nil) end)
 
+  -- U-71
   it("is Guaranteed: requests equal limits in every container, init containers and sidecars included", function()
     local p = pod.build(tikv { overlay = { pod = { spec = {
       initContainers = { { name = "prepare", image = "x" } },
@@ -76,6 +77,7 @@ describe("A pod", function()
     assert.equal("ScheduleAnyway", p.spec.topologySpreadConstraints[1].whenUnsatisfiable)
   end)
 
+  -- U-70, U-74, U-114
   it("takes the overlay last: lists merge by key, and false, 0 and empty override (W-36)", function()
     local p = pod.build(tikv { overlay = { pod = {
       metadata = { labels = { team = "x", ["core.tikv.org/cluster"] = "evil" }, annotations = { a = "b" } },
@@ -122,12 +124,14 @@ describe("A pod", function()
     end)
   end
 
+  -- U-96
   it("says that it serves by TCP; TiKV by PD's word only when asked", function()
     assert.equal(20160, container(pod.build(tikv()), "tikv").readinessProbe.tcpSocket.port)
     local p = pod.build(tikv { features = { "UseTiKVReadyAPI" } })
     assert.truthy(container(p, "tikv").readinessProbe.exec.command[2]:find("/ready", 1, true))
   end)
 
+  -- P-04, E-48
   it("probes PD by feature and version", function()
     local function probe(features, version)
       return container(pod.build(pd { features = features, version = version }), "pd").readinessProbe
@@ -158,6 +162,7 @@ describe("A pod", function()
     end
   end)
 
+  -- U-67
   it("is rendered further by a policy, but not to another identity", function()
     caged.answer(function(q)
       local p = json.decode(json.encode(q.args[1]))

@@ -22,6 +22,7 @@ local function known(more)
 end
 
 describe("Available", function()
+  -- U-97
   it("is true of PD and TiKV alone, without a TiDB (W-25)", function()
     assert.is_true((report.available(world(known()))))
   end)
@@ -54,6 +55,7 @@ describe("The Cluster's record of PD", function()
     assert.equal("http://b-pd.ns:2379", report.pd_url(w))
   end)
 
+  -- U-72
   it("speaks https and full names where the Cluster does", function()
     local w = world(known())
     w.object.spec = { tlsCluster = { enabled = true }, dns = { mode = "FQDN" } }
@@ -80,6 +82,7 @@ describe("A disruption budget", function()
     assert.equal(3, budget.min_available(w, "tikv", groups))
   end)
 
+  -- U-54
   it("is closed while a store does not serve, and while PD is unknown (G6)", function()
     assert.equal(5, budget.min_available(world(known { counts = { Up = 4, Down = 1 } }), "tikv", groups))
     assert.equal(5, budget.min_available(world { known = false }, "tikv", groups))
@@ -94,6 +97,7 @@ describe("A disruption budget", function()
     assert.equal(0, budget.min_available(world(known()), "pd", { { name = "a", replicas = 1 } }))
   end)
 
+  -- U-56
   it("is a number, leaves out groups that do not want it, and lets broken pods go", function()
     local b = budget.build(world(known()), "tikv", { groups[1], { name = "b", replicas = 2, budget = false } })
     assert.equal(2, b.spec.minAvailable)
@@ -138,12 +142,14 @@ describe("EvenlySpread", function()
   end
   local zones = { topologies = { { topology = { zone = "a" } }, { topology = { zone = "b" }, weight = 2 } } }
 
+  -- P-18
   it("fills the emptiest by weight, in the order declared", function()
     local counted, got = topology.counted(group(zones), {}), {}
     for n = 1, 6 do got[n] = topology.next({}, counted, n).zone end
     assert.equal("a b b a b b", table.concat(got, " "))
   end)
 
+  -- P-21, E-74
   it("counts those that are there, not those that leave", function()
     local rows = { { topology = { zone = "b" } }, { topology = { zone = "a" }, deleting = "now" } }
     assert.equal("a", topology.next({}, topology.counted(group(zones), rows), 1).zone)
@@ -156,6 +162,7 @@ describe("EvenlySpread", function()
 end)
 
 describe("Conditions", function()
+  -- P-24, E-100
   it("keep the time of their last change, and say of which generation they speak", function()
     local first = conditions.set(nil, { conditions.of("Ready", false, "A") }, 1, 100)
     local same = conditions.set(first, { conditions.of("Ready", false, "B") }, 2, 200)
@@ -173,6 +180,7 @@ describe("A pod that is not ready", function()
     return reason, message
   end
 
+  -- E-84, U-37
   it("is explained by the scheduler's first sentence", function()
     local reason, message = why { scheduled = "False",
       placing = "0/3 nodes are available: 3 Insufficient cpu. preemption: 0/3 nodes are available." }
@@ -180,6 +188,7 @@ describe("A pod that is not ready", function()
     assert.equal("0/3 nodes are available: 3 Insufficient cpu.", message)
   end)
 
+  -- U-99
   it("is explained by the container that waits, init containers first", function()
     local reason, message = why { scheduled = "True", node = "n",
       init = { { name = "copy", state = { waiting = { reason = "ErrImagePull", message = "no such image" } } } },

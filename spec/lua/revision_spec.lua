@@ -35,6 +35,7 @@ local CHANGES = {
 
 describe("A revision", function()
   for what, change in pairs(KEEPS) do
+    -- E-51, E-60
     it("stays when this changes: " .. what, function() assert.equal(name(), name(change)) end)
   end
   for what, change in pairs(CHANGES) do
@@ -49,6 +50,7 @@ describe("A revision", function()
     assert.is_true(name() ~= name(side "a:1"))
   end)
 
+  -- U-62
   it("ignores config under HotReload", function()
     local function hot(text)
       return function(t) t.spec.updateStrategy, t.spec.config = { config = "HotReload" }, text end
@@ -61,6 +63,7 @@ describe("A revision", function()
     assert.is_true(name() ~= name(nil, { "UseTiKVReadyAPI" }))
   end)
 
+  -- P-39, E-50, U-51, U-68
   it("does not know how the operator renders: another format is the same revision (W-17)", function()
     local before, was = name(), pod.FORMAT
     pod.FORMAT = 99

@@ -42,6 +42,7 @@ describe("Scaling in, in the toy world,", function()
     set(m, kind, "basic", function(s) s.replicas = n end)
   end
 
+  -- P-14, P-15, E-12, E-72, U-19
   it("sends leaders away, drains, waits for PD's word, then takes pod, claim and object, in this order", function()
     up(1, 4)
     scale("TiKVGroup", 3)
@@ -80,6 +81,7 @@ describe("Scaling in, in the toy world,", function()
     assert.equal("Leaving", middle.phase)
   end)
 
+  -- U-25
   it("takes several at once as far as the others hold the replicas, and never counts on one that leaves too", function()
     up(1, 6)
     scale("TiKVGroup", 3)
@@ -108,6 +110,7 @@ describe("Scaling in, in the toy world,", function()
     assert.equal(3, #m:list("TiKV"))
   end)
 
+  -- W-64, P-16, E-61, U-16
   it("calls back the one with most left when more are wanted again, with its leaders", function()
     up(1, 5, nil, 100)
     m.frozen = true
@@ -127,6 +130,7 @@ describe("Scaling in, in the toy world,", function()
     assert.equal(5, #m.stores)
   end)
 
+  -- W-13, W-23, E-41, U-44
   it("gives eviction up after five minutes, and leaves a person's eviction alone", function()
     up(1, 4)
     m.stubborn = true
@@ -153,6 +157,7 @@ describe("Scaling in, in the toy world,", function()
     assert.equal("basic-0 basic-2 basic-4 basic-5", names(m, "TiKV"))
   end)
 
+  -- E-04
   it("removes first what removeFirst names, and does not reuse the ordinal of a tombstone", function()
     up(1, 5)
     set(m, "TiKVGroup", "basic", function(s)
@@ -165,6 +170,7 @@ describe("Scaling in, in the toy world,", function()
     assert.equal("basic-2 basic-3 basic-4 basic-5", names(m, "TiKV"))
   end)
 
+  -- E-75, U-17
   it("replaces a deleted store: the new one serves before the old one drains", function()
     up(1, 5)
     m:delete("TiKV", "basic-0")
@@ -179,6 +185,7 @@ describe("Scaling in, in the toy world,", function()
     assert.equal("Tombstone", m.stores[1].state)
   end)
 
+  -- W-60, E-06, E-15
   it("keeps the claims by whenScaled Retain, labelled retired, and never mounts them again", function()
     up(1, 4, { persistentVolumeClaimRetentionPolicy = { whenScaled = "Retain" } })
     scale("TiKVGroup", 3)
@@ -210,6 +217,7 @@ describe("Scaling in, in the toy world,", function()
     end)
   end
 
+  -- P-13, E-63
   it("goes on without PD's record once the proof is on the disks, and serves a leaving store's pod", function()
     up(1, 4, nil, 400)
     m.frozen = true
@@ -263,6 +271,7 @@ describe("Scaling in, in the toy world,", function()
     assert.equal("Running", m:get("Cluster", "basic").status.phase)
   end)
 
+  -- E-66
   it("moves leadership before the leader itself is replaced, and adds the new member first", function()
     up(3, 3)
     m.leader = "basic-pd-0"
@@ -276,6 +285,7 @@ describe("Scaling in, in the toy world,", function()
     assert.equal(3, fewest)
   end)
 
+  -- E-09
   it("takes no member while another is not healthy, and never the last", function()
     up(3, 3)
     m.members[1].healthy = false

@@ -234,7 +234,7 @@ describe("A story, in the toy world:", function()
     assert.equal(uid, m:get("Pod", "basic-tikv-0").metadata.uid)
   end)
 
-  -- E-26, E-18, U-8
+  -- E-26, E-18, U-08
   it("a pod that is not ready while PD hears its store is not a lost store", function()
     up(1, 4)
     set(m, "TiKVGroup", "basic", function(s) s.failover = { storeDownSeconds = 60 } end)

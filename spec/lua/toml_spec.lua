@@ -211,6 +211,7 @@ in.m = 2
 ]==])))
   end)
 
+  -- E-98
   it("writes nothing for an empty document", function() assert.equal("", toml.encode(assert(toml.decode ""))) end)
 end)
 

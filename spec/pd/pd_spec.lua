@@ -70,6 +70,7 @@ describe("pd", function()
     assert.truthy(n.msg:find("bad integer", 1, true), n.msg)
   end)
 
+  -- W-54
   it("knows `not bootstrapped` from other failures", function()
     start()
     f.bootstrapped = false

@@ -83,6 +83,7 @@ describe("pdview", function()
     assert.equal("Up", pd.store_at(v, "18446744073709551614", "state"))
   end)
 
+  -- W-15, W-63
   it("asks at most 40 times in two idle minutes, with 1,000 stores too", function()
     start { store_count = 1000 }
     local before = tonumber(C.pd_calls(C.pdview_pd(v)))
@@ -93,6 +94,7 @@ describe("pdview", function()
     assert.equal("1000", pd.at(v, "counts.Up"))
   end)
 
+  -- W-44, W-70
   it("asks about every second while somebody waits, and slows down afterwards", function()
     start()
     C.pdview_want(v, C.PDVIEW_BUSY, "TiKV/ns/a")
@@ -111,6 +113,7 @@ describe("pdview", function()
     assert.truthy(#f.log <= 8, #f.log .. " calls")
   end)
 
+  -- W-14
   it("says nothing when nothing changed, and only material changes of figures", function()
     start()
     pd.changed()
@@ -205,6 +208,7 @@ describe("pdview", function()
     assert.equal('["balance-leader-scheduler","balance-region-scheduler"]', pd.at(v, "schedulers"))
   end)
 
+  -- W-74
   it("names what is evicted; a 404 of the list means nothing is", function()
     start()
     f.evict = { "3" }

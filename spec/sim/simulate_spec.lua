@@ -37,6 +37,7 @@ describe("simulate", function()
     assert.not_equal(one:match "hash (%x+)", other:match "hash (%x+)")
   end)
 
+  -- E-11
   it("survives a crash right after single writes", function()
     local run = green(("--each-write --seed 3 --seconds %d"):format(math.max(2, math.floor(seconds / 6))))
     assert.is_true(run > 1)

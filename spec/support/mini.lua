@@ -204,8 +204,6 @@ function Mini:patch(o, a)
   local m = o.metadata
   m.labels = texts(m.labels, a.labels, a.remove_labels)
   m.annotations = texts(m.annotations, a.annotations, a.remove_annotations)
-  o.patched = o.patched or {}
-  for k in pairs(a.annotations or {}) do o.patched[k] = true end
   local keep = {}
   for _, f in ipairs(m.finalizers or {}) do
     local gone = false
@@ -221,7 +219,9 @@ end
 function Mini:act(subject, a)
   local name = a.name or a.object and a.object.metadata.name or a.store_id
   self.writes[#self.writes + 1] = ("%s %s/%s"):format(a.action, a.kind or a.object and a.object.kind or "", name)
-  if a.action == "apply" then
+  if a.action == "event" then
+    self.writes[#self.writes] = ("event %s %s/%s"):format(a.reason, subject.kind, subject.metadata.name)
+  elseif a.action == "apply" then
     local o = copy(a.object)
     assert(o.metadata.namespace == "ns" and o.metadata.name, "apply without a name")
     local old = self:get(o.kind, o.metadata.name)
@@ -232,11 +232,12 @@ function Mini:act(subject, a)
       return self:touch(old)
     end
     for _, m in ipairs { o.metadata.labels or {}, o.metadata.annotations or {} } do texts({}, m) end
-    -- an apply takes nothing away that another request has set
-    for k in pairs(old and old.patched or {}) do
-      o.metadata.annotations[k] = o.metadata.annotations[k] or old.metadata.annotations[k]
+    -- what others have set stays; what was applied before and is not now goes
+    local mine = copy(o.metadata.annotations or {})
+    for k, v in pairs(old and old.metadata.annotations or {}) do
+      if not (old.applied or {})[k] and mine[k] == nil then o.metadata.annotations[k] = v end
     end
-    o.patched = old and old.patched
+    o.applied = mine
     self:put(o)
   elseif a.action == "delete" then
     local o = assert(self:get(a.kind, a.name), "delete of nothing: " .. name)
@@ -376,7 +377,15 @@ function Mini:kubelet()
     end
   end
   for _, pod in ipairs(self:list("Pod")) do
-    if not pod.status and self.pods_ready then
+    local broken = self.broken and self.broken(pod)
+    if broken and not pod.status then
+      pod.spec.nodeName = self.node or "node-1"
+      pod.status = { phase = "Running", conditions = { { type = "PodScheduled", status = "True" },
+        { type = "Ready", status = "False" } }, containerStatuses = { { name = pod.spec.containers[1].name,
+        state = { waiting = { reason = "CrashLoopBackOff" } } } } }
+      self:touch(pod)
+      changed = true
+    elseif not pod.status and self.pods_ready then
       pod.spec.nodeName = self.node or "node-1"
       pod.status = { phase = "Running", conditions = { { type = "PodScheduled", status = "True" },
         { type = "Ready", status = "True" } } }
@@ -413,6 +422,7 @@ end
 
 local function ready(pod)
   return pod and not pod.metadata.deletionTimestamp and pod.status and pod.status.phase == "Running"
+    and pod.status.conditions[2].status == "True"
 end
 
 local function add_member(self, pod, healthy)

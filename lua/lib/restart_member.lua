@@ -1,0 +1,68 @@
+--- restart_member: how a running member of PD is restarted: never as leader, never without a majority.
+local resign = require "lib.resign"
+local restart = require "lib.restart"
+
+local M = {}
+
+M.needs = restart.needs
+
+-- Who leads next: best one that has its restart behind it.
+local function successor(w, i, members)
+  local renewed, deleting = {}, {}
+  for _, r in ipairs(w.pods or {}) do
+    renewed[r.name], deleting[r.name] = r.revision == i.revision, r.deleting ~= nil
+  end
+  local best
+  for _, m in ipairs(members) do
+    if m.healthy == true and not deleting[m.name] and (not best or renewed[m.name] and not renewed[best]) then
+      best = m.name
+    end
+  end
+  return best
+end
+
+-- Why PD can not do without this member now.
+local function unfit(w, i, others)
+  local sick = {}
+  for _, m in ipairs(others) do
+    if (m.name or "") == "" then return "MemberJoining", "a member without a name is joining" end
+    if m.healthy ~= true then sick[#sick + 1] = m.name end
+  end
+  if sick[1] then return "MembersNotHealthy", "not healthy: " .. table.concat(sick, ", "), 5 end
+  for _, r in ipairs(w.pods or {}) do
+    if r.component == "pd" and r.deleting and r.name ~= i.pod then
+      return "MembersNotHealthy", r.name .. " is being restarted", 5
+    end
+  end
+end
+
+---Step: a pod that is to be made again is stopped with care.
+---@return verdict?
+function M.step(w, p, i, id, found)
+  local _, wrong = restart.asked(w.object)
+  if wrong then p:note("InvalidSpec", "%s", wrong) end
+  local due = restart.due(w, i)
+  if not due then return end
+  local hold = restart.hold(w.object)
+  if hold then return p:wait("Held", "held by a person: %s", hold) end
+  local sick = found and found.healthy == false
+  local idle = w.pod.ready ~= "True" and not (found and found.healthy and restart.running(w, i))
+  if id == "" or sick or idle then return restart.now(w, p, i, due) end
+  local reason, why, after = restart.closed(w, p, i, due)
+  if not reason then reason, why = resign.unknown(w) end
+  local others = {}
+  for _, m in ipairs(w.pd and w.pd.members or {}) do
+    if m.name ~= i.pod then others[#others + 1] = m end
+  end
+  if not reason then reason, why, after = unfit(w, i, others) end
+  p:watch_pd()
+  if reason then return restart.wait(p, reason, why, after) end
+  if w.pd.leader.name == i.pod and others[1] then
+    local to = successor(w, i, others)
+    if to then p:pd_transfer_leader(to) end
+    return p:retry(2, "MovingLeader", "leadership of PD goes to %s before pod %s is restarted", tostring(to), i.pod)
+  end
+  return restart.now(w, p, i, due)
+end
+
+return M

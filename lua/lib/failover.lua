@@ -21,16 +21,21 @@ function M.needs(group, out)
     fields = { name = "metadata.name", created = "metadata.creationTimestamp" } }
 end
 
----Limits of a group, as it or a policy says.
+---Limits of a group, as it or a policy says. Policies are asked only for what is looked at: a broken one
+---holds nothing while every store is there.
+---@return {enabled: boolean, store: number, member: number, most: number}
 function M.limits(w)
   local f = w.object.spec.failover or {}
   local of = { group = w.object.metadata.name, component = kube.component[w.object.kind] }
-  return {
-    enabled = f.enabled ~= false,
-    store = questions.tune(w, "tune_store_down_seconds", of, tonumber(f.storeDownSeconds) or 1800),
-    member = tonumber(f.memberDownSeconds) or 600,
-    most = questions.tune(w, "tune_max_failover", of, tonumber(f.maxFailover) or 1),
+  local asked = {
+    store = function() return questions.tune(w, "tune_store_down_seconds", of, tonumber(f.storeDownSeconds) or 1800) end,
+    most = function() return questions.tune(w, "tune_max_failover", of, tonumber(f.maxFailover) or 1) end,
   }
+  return setmetatable({ enabled = f.enabled ~= false, member = tonumber(f.memberDownSeconds) or 600 },
+    { __index = function(limits, key)
+      limits[key] = asked[key]()
+      return limits[key]
+    end })
 end
 
 ---What status remembers: since when PD was seen without a gap. Pause, suspend and an outage begin it anew.

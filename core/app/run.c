@@ -9,7 +9,7 @@
 #include "app/luadir.h"
 #include "app/verbs.h"
 #include "base/mem.h"
-#include "engine/operator.h"
+#include "engine/gauges.h"
 #include "wire/http_curl.h"
 #include "wire/httpd.h"
 #include "wire/loop_event.h"
@@ -83,6 +83,7 @@ on_request(void *arg, struct httpd_req *r, const struct httpd_in *in)
 		struct buf text;
 		buf_init(&text, 0);
 		(void)metrics_print(run->metrics, &text);
+		(void)operator_gauges(run->op, &text);
 		httpd_reply(r, 200, NULL, 0, "text/plain; version=0.0.4; charset=utf-8", text.at,
 			text.len);
 		buf_fini(&text);

@@ -73,6 +73,7 @@ end
 ---@param list member[]
 ---@return string? reason
 ---@return string? message
+---@return integer? seconds to look again after
 function M.join_blocked(w, list)
   local pd = w.pd
   if not (pd and pd.known) then
@@ -95,6 +96,13 @@ function M.join_blocked(w, list)
       return "MemberJoining", ("%s is joining"):format(m.name)
     end
   end
+  -- etcd refuses a joiner until its leader has been connected to everybody for so long
+  for _, m in ipairs(list) do
+    local since = m.ready and time.parse(m.row.since or "")
+    if since and w.now - since <= M.WHOLE then
+      return "MemberJoining", ("%s serves since just now"):format(m.name), 1
+    end
+  end
   -- one that was sick has just left, or come back
   local f = (w.object.status or {}).failover or {}
   local whole = time.parse(f.wholeSince or "")
@@ -108,6 +116,7 @@ end
 ---@return {found: string?, create: integer[], founding: boolean}? todo
 ---@return string? reason
 ---@return string? message
+---@return integer? seconds to look again after
 function M.next(w, list, wanted)
   local use = ordinals.use(w)
   local recorded, have = M.recorded(w.object), #list
@@ -133,8 +142,8 @@ function M.next(w, list, wanted)
   if why and have == 0 and not (w.pd and w.pd.known) then
     return nil, "FoundingForbidden", why .. "; no disk of a member is left, and PD does not answer"
   end
-  local reason, message = M.join_blocked(w, list)
-  if reason then return nil, reason, message end
+  local reason, message, seconds = M.join_blocked(w, list)
+  if reason then return nil, reason, message, seconds end
   return { create = ordinals.free(use, 1) }
 end
 

@@ -90,10 +90,10 @@ end
 ---Step of PDGroup: founders at once, disks that come back at once, anybody else one at a time.
 function M.pd(w, p, list)
   local wanted = M.wanted(w.object)
-  local todo, reason, message = bootstrap.next(w, members.live(list), wanted)
+  local todo, reason, message, seconds = bootstrap.next(w, members.live(list), wanted)
   if not todo then
     p:watch_pd()
-    return p:retry(5, reason, "%d of %d members: %s", #list, wanted, message)
+    return p:retry(seconds or 5, reason, "%d of %d members: %s", #list, wanted, message)
       :progress { done = #list, total = wanted }
   end
   if not todo.create[1] then return end

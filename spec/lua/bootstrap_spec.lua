@@ -16,7 +16,7 @@ local function world(o)
   local rows = {}
   for n, m in ipairs(list) do rows[n] = m.row end
   return { object = g, cluster = { id = o.id, pd = "http://basic-pd.ns:2379", tls = o.tls }, claims = o.claims or {},
-    rows = rows, pd = o.pd or { known = false, reason = "no answer" } }, list
+    rows = rows, now = 1000, pd = o.pd or { known = false, reason = "no answer" } }, list
 end
 
 local function next_step(o)
@@ -122,6 +122,15 @@ describe("Joining", function()
     local todo, why = joins(nil, { "1", "2", "" })
     assert.is_nil(todo)
     assert.equal("MemberJoining", why)
+  end)
+
+  it("waits until the last one has served for more than five seconds, as etcd refuses it until then", function()
+    for seconds, reason in pairs { [5] = "MemberJoining", [6] = false } do
+      local w, list = world { replicas = 3, bootstrapped = true, id = "7", ids = { "1", "2" }, pd = pd(HEALTHY) }
+      list[2].ready, list[2].row.since = true, time.format(w.now - seconds)
+      local todo, why = bootstrap.next(w, list, 3)
+      assert.equal(reason, todo == nil and why)
+    end
   end)
 
   it("counts a member whose health is unknown as not healthy: unknown is a value", function()

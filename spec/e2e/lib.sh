@@ -42,6 +42,7 @@ has() {
 	got=$("$@" 2>&1)
 	case $got in *"$want"*) ;; *) echo "want: ...$want..."; echo "got:  $got"; return 1 ;; esac
 }
+hasnt() { ! has "$@" >/dev/null; } # the opposite
 field() { k -n "$1" get "$2" "$3" -o "jsonpath={$4}"; } # namespace kind name path
 
 volumes() { # static volumes: the real controller-manager binds them
@@ -76,12 +77,42 @@ conformance() {
 	done
 }
 
+# The recorded scenarios, asked of a real PD and of the simulated one.
+pd_conformance() {
+	local version
+	version=$("$PD_SERVER" --version | awk '/Release Version/ {print $3}')
+	echo "== conformance of PD $version"
+	mkdir -p "$D/stage"
+	"$TOP/$BUILD/realpd" -pd-server "$PD_SERVER" -dir "$D/stage" > "$D/stage.out" 2> "$D/stage.log" &
+	echo $! > "$D/stage.pid"
+	eventually 10 "its stage is set" grep -q stage "$D/stage.out"
+	PD_STAGE=$(awk '/stage/ {print $2}' "$D/stage.out") PD_VERSION=$version LUA_PATH="./lua/?.lua;./spec/?.lua;./?.lua;;" \
+		luajit "$(command -v busted)" --pattern=_spec -o TAP spec/conformance/pd_real_spec.lua > "$D/conformance-pd.txt"
+	while read -r line; do
+		case $line in
+		"ok "*) pass "${line#*#cluster }" ;;
+		"not ok "*) fail "${line#*#cluster }" "see $D/conformance-pd.txt" ;;
+		esac
+	done < "$D/conformance-pd.txt"
+	kill "$(cat "$D/stage.pid")"
+	rm -f "$D/stage.pid"
+}
+
+# PD and the stores of the pods that run: played, or with PD_SERVER real processes of PD and small stores.
+play() {
+	[ -n "${PD_SERVER:-}" ] || exec "$OP" playground --attach --attach-kubeconfig "$D/admin.kubeconfig"
+	exec "$TOP/$BUILD/realpd" -kubeconfig "$D/admin.kubeconfig" -pd-server "$PD_SERVER" -dir "$D/realpd"
+}
+
 stack_up() {
 	mkdir -p "$D"
 	bash spec/e2e/stack/stack.sh api "$D" || { echo "the API server did not start: see $D/*.log"; exit 1; }
 	k apply --server-side -k crds >/dev/null
 	k wait --for=condition=Established crd --all --timeout=30s >/dev/null
-	[ -n "${SKIP_CONFORMANCE:-}" ] || conformance # while nobody else acts on that server
+	if [ -z "${SKIP_CONFORMANCE:-}" ]; then
+		conformance # while nobody else acts on that server
+		[ -z "${PD_SERVER:-}" ] || pd_conformance
+	fi
 	bash spec/e2e/stack/stack.sh rest "$D" >/dev/null || { echo "the control plane did not start: see $D/*.log"; exit 1; }
 	volumes 80
 	check "manifests apply" k apply -k manifests
@@ -90,12 +121,17 @@ stack_up() {
 	local token
 	token=$(k -n tikv-system create token tikv-operator --duration=12h)
 	sed -e 's/token: .*}}/token: "TOKEN"}}/' -e "s/TOKEN/$token/" "$D/admin.kubeconfig" > "$D/operator.kubeconfig"
-	"$OP" playground --attach --attach-kubeconfig "$D/admin.kubeconfig" > "$D/attach.out" 2> "$D/attach.log" &
+	play > "$D/attach.out" 2> "$D/attach.log" &
 	echo $! > "$D/attach.pid"
 	disown
-	eventually 10 "PD and the stores are played" grep -q ready "$D/attach.out"
+	eventually 10 "PD and the stores are $([ -z "${PD_SERVER:-}" ] && echo played || echo run)" grep -q ready "$D/attach.out"
 	CONNECT=$(awk '/ready/ {print $3}' "$D/attach.out")
 	export CONNECT
+}
+
+pd_kill() { # namespace, pod: the process dies; the pod stays, or what is played goes with it
+	if [ -n "${PD_SERVER:-}" ]; then kill -9 "$(cat "$D/realpd/pid/$1.$2")"
+	else k -n "$1" delete pod "$2" --force --grace-period=0 >/dev/null 2>&1; fi
 }
 
 operator_start() { # name, more flags
@@ -121,7 +157,7 @@ drop() { # delete what a scenario made, and see it go
 }
 
 finish() {
-	for p in "$D"/operator-*.pid "$D/attach.pid"; do
+	for p in "$D"/operator-*.pid "$D/attach.pid" "$D/stage.pid"; do
 		[ -f "$p" ] && [ "${KEEP:-}" != 1 ] && kill -9 "$(cat "$p")" 2>/dev/null
 	done
 	[ "${KEEP:-}" = 1 ] || bash spec/e2e/stack/stack.sh down "$D"

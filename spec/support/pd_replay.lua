@@ -1,4 +1,5 @@
---- pd_replay: drives the simulated PD through a recorded scenario and compares the answers.
+--- pd_replay: drives a PD through a recorded scenario and compares the answers: the simulated one, or a real
+-- one (support/pd_stage).
 -- The recorded requests themselves change most of the state; what happened outside of HTTP (stores that
 -- register or fall silent, members that die) is done by the scenario's hooks, just before a step.
 -- luacheck: globals sim
@@ -98,6 +99,10 @@ function World:beat(p)
   tick()
 end
 
+function World:beat_all()
+  for _, p in sim.pairs(self.processes) do self:beat(p) end
+end
+
 --- n regions with three peers each on these stores, all known to PD.
 function World:regions(n, ids)
   self.c:make_regions(n, function(i)
@@ -105,6 +110,49 @@ function World:regions(n, ids)
     for k = 0, math.min(3, #ids) - 1 do peers[k + 1] = ids[(i + k - 1) % #ids + 1] end
     return peers
   end)
+end
+
+--- The second peer of the n-th region lags and is down.
+function World:sicken(n)
+  local r = self.c.regions[n]
+  r.down, r.pending = { [r.peers[2]] = 700 }, { [r.peers[2]] = true }
+end
+
+--- Stores with regions on them, as the recordings begin.
+function World:boot(ids, n)
+  self.c.next_id = 1000
+  for i, id in ipairs(ids) do self:store(id, { n = i }) end
+  self:regions(n, ids)
+  for i, id in ipairs { 2, 10 } do
+    self.c.region_by_id[self.c.regions[i].id] = nil
+    self.c.regions[i].id = id
+    self.c.region_by_id[id] = self.c.regions[i]
+  end
+  for _, id in ipairs(ids) do self.c:report(id) end
+end
+
+--- All stores fall silent, or are heard again.
+function World:quiet(on)
+  self.silent, self.no_regions = on, on
+  if on then return end
+  for id, p in sim.pairs(self.processes) do
+    if p.up then
+      self.c:heartbeat(id)
+      self.c:report(id)
+    end
+  end
+end
+
+--- A member is added for a process that begins to join, and later has started.
+function World:joins(name, id)
+  local m = self.c:add_member(nil, self.by_name[name].peer_url)
+  m.id, self.by_name[name] = id, m
+end
+
+function World:joined(name, id)
+  if id then self:joins(name, id) end
+  self.by_name[name].name = name
+  self:start(name)
 end
 
 function World:die(id)
@@ -135,6 +183,7 @@ end
 local shapes
 
 local function expected_shape(n)
+  if type(n) == "table" then return n end
   shapes = shapes or read "shapes"
   local out = {}
   for _, line in ipairs(shapes[n]) do out[line] = true end
@@ -145,17 +194,17 @@ end
 local VOLATILE = { "%.pending_peer_count", "%.learner_count", "%.pending_peers", "%.down_peers", "%.is_learner",
   "%.role ", "%.role%? ", "%.sending_snap_count", "%.receiving_snap_count" }
 
-local function without_volatile(set)
+local function without_volatile(set, more)
   local out = {}
   for line in pairs(set) do
-    local keep = true
+    local keep = not (more and line:find(more))
     for _, v in ipairs(VOLATILE) do keep = keep and not line:find(v) end
     if keep then out[line] = true end
   end
   return out
 end
 
-local function compare(e, status, kind, body, loose)
+local function compare(w, e, status, kind, body, loose)
   local wrong = {}
   local function differ(what, want, got)
     if want ~= got then wrong[#wrong + 1] = ("%s: %s instead of %s"):format(what, tostring(got), tostring(want)) end
@@ -179,7 +228,8 @@ local function compare(e, status, kind, body, loose)
   if e.shape then
     local ok, lines = pcall(shape.lines, body)
     if not ok then return { lines } end
-    for _, d in ipairs(same_set(without_volatile(expected_shape(e.shape)), without_volatile(lines))) do
+    for _, d in ipairs(same_set(without_volatile(expected_shape(e.shape), w.volatile),
+      without_volatile(lines, w.volatile))) do
       if not (loose and (loose == true or d:find(loose))) then wrong[#wrong + 1] = d end
     end
     if e.layout and shape.layout(body) then differ("layout", e.layout, shape.layout(body)) end
@@ -216,16 +266,51 @@ function World:grpc(e, hook)
   if hook then return hook(self, e) end
 end
 
+--- A recorded step, with the answer that a PD gave instead of the recorded one.
+local function answered(e, status, kind, body)
+  local out = { status = math.max(status, 0), type = kind, newline = body and body:sub(-1) == "\n" }
+  for _, key in ipairs { "step", "note", "to", "method", "path", "body", "headers" } do out[key] = e[key] end
+  local ok, v = pcall(shape.parse, body or "")
+  if e.begins then
+    out.begins = body:match "^[^\n]*"
+  elseif ok and type(v) == "table" and not v.number then
+    out.shape, out.layout, out.facts = shape.lines(body), shape.layout(body), shape.facts(e.path, body)
+    out.msg = e.msg and (shape.get(v, "msg") or shape.get(v, "error") or "")
+  elseif ok and type(v) == "string" then
+    out.json = v
+  elseif e.text then
+    out.text = body
+  end
+  return out
+end
+
+--- Let time pass until a step is due.
+function World:due(at) self.clock.run_until(math.max(self.clock.now_ms(), at + self.skew)) end
+
+-- A request, and again where the world is one in which things take their time.
+local function differences(w, e, loose)
+  local waited = 0
+  while true do
+    local status, kind, body = w:ask(e)
+    local wrong = compare(w, e, status, kind, body, loose)
+    if not wrong[1] or e.method ~= "GET" or waited >= (w.patience or 0) then return wrong end
+    w:pass(250)
+    waited = waited + 250
+  end
+end
+
 --- Replay a scenario. Returns the number of compared answers and a list of differences.
 ---@param name string
----@param s table { members, first, hooks = {[step] = fn}, loose = {[step] = pattern or true}, skip = {[step] = why} }
-function M.replay(name, s)
-  local w = M.world(s)
+---@param s table { members, first, hooks = {[step] = fn}, loose = {[step] = pattern or true}, stop = step }
+---@param w table? the world to ask, the simulated one by default
+---@param judge table? by step, the answers of another PD; the recorded ones by default
+function M.replay(name, s, w, judge)
+  w = w or M.world(s)
   local compared, wrong = 0, {}
   if s.first then s.first(w) end
   for _, e in ipairs(read(name)) do
     if s.stop and e.step >= s.stop then break end
-    w.clock.run_until(math.max(w.clock.now_ms(), e.at + w.skew))
+    w:due(e.at)
     local hook = (s.hooks or {})[e.step]
     local refused
     if hook then
@@ -236,18 +321,27 @@ function M.replay(name, s)
       if hook and e.error ~= (refused or ""):sub(1, #e.error) then
         wrong[#wrong + 1] = ("step %d (%s): %s instead of %s"):format(e.step, e.note or "", tostring(refused), e.error)
       end
-    elseif e.method ~= "NOTE" and not (s.skip or {})[e.step] then
-      local status, kind, body = w:ask(e)
+    elseif e.method ~= "NOTE" then
       compared = compared + 1
-      local loose = (s.loose or {})[e.step]
-      for _, d in ipairs(compare(e, status, kind, body, loose)) do
+      for _, d in ipairs(differences(w, judge and judge[e.step] or e, (s.loose or {})[e.step])) do
         wrong[#wrong + 1] = ("step %d (%s) %s %s: %s"):format(e.step, e.note or "", e.method, e.path, d)
       end
-    elseif e.method ~= "NOTE" then
-      w:ask(e)
     end
   end
   return compared, wrong, w
+end
+
+--- What the simulated PD answers, as that version of PD.
+---@return table by step
+function M.answers(name, s, version)
+  local w, out = M.world(setmetatable({ version = version }, { __index = s })), {}
+  function w:ask(e)
+    local status, kind, body = World.ask(self, e)
+    out[e.step] = answered(e, status, kind, body)
+    return status, kind, body
+  end
+  M.replay(name, s, w)
+  return out
 end
 
 return M

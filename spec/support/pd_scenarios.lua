@@ -1,7 +1,6 @@
 --- pd_scenarios: what happened in the recorded scenarios outside of HTTP, step by step.
 -- A hook runs just before its step. `loose` leaves differences of one step out (a pattern, or all of
 -- the body), where the recording caught a moment that the model passes in another order.
--- luacheck: globals sim
 local M = {}
 
 local FOUR = { 1, 4, 5, 6 }
@@ -21,33 +20,15 @@ local function three(leader)
   end
 end
 
-local function boot(ids, n)
-  return function(w)
-    w.c.next_id = 1000
-    for i, id in ipairs(ids) do w:store(id, { n = i }) end
-    w:regions(n, ids)
-    for i, id in ipairs { 2, 10 } do
-      w.c.region_by_id[w.c.regions[i].id] = nil
-      w.c.regions[i].id = id
-      w.c.region_by_id[id] = w.c.regions[i]
-    end
-    for _, id in ipairs(ids) do w.c:report(id) end
-  end
-end
+local function boot(ids, n) return function(w) w:boot(ids, n) end end
 
 local function prefer(name) return function(w) w.c.prefer = name end end
 
 local function obey(on) return function(w) w.c:set_obey(on) end end
 
-local function quiet(w) w.silent, w.no_regions = true, true end
+local function quiet(w) w:quiet(true) end
 
-local function loud(w)
-  w.silent, w.no_regions = false, false
-  for id in sim.pairs(w.processes) do
-    w.c:heartbeat(id)
-    w.c:report(id)
-  end
-end
+local function loud(w) w:quiet(false) end
 
 local function killed(name, heir)
   return function(w)
@@ -58,8 +39,11 @@ local function killed(name, heir)
 end
 
 local function restart(w)
-  for name in pairs(w.by_name) do w:kill(name) end
-  for name in sim.pairs(w.by_name) do w:start(name) end
+  local names = {}
+  for name in pairs(w.by_name) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do w:kill(name) end
+  for _, name in ipairs(names) do w:start(name) end
   w:until_leader()
 end
 
@@ -111,6 +95,7 @@ local function repaired(w)
 end
 
 M.s2_bootstrapped = {
+  real = { stop = 152 },
   first = one,
   hooks = {
     [2] = put(1, { silent = true }),
@@ -122,7 +107,7 @@ M.s2_bootstrapped = {
       w.c.next_id = 1000
       w:regions(22, { 1, 7, 8, 9 })
       w.c.regions[1].id, w.c.region_by_id[2] = 2, w.c.regions[1]
-      for _, p in sim.pairs(w.processes) do w:beat(p) end
+      w:beat_all()
     end,
     [152] = damage,
     [170] = repaired,
@@ -206,6 +191,7 @@ M.s4_store_offline = {
 }
 
 M.s4b_store_force = {
+  real = { stop = 123 },
   first = one,
   hooks = {
     [1] = boot(FOUR, 22),
@@ -261,13 +247,7 @@ M.s5_heartbeats_stop = {
       restart(w)
       w.processes[4].no_regions = nil
     end,
-    [77] = function(w)
-      w.silent, w.no_regions = false, false
-      for _, id in ipairs { 1, 4, 5, 7 } do
-        w.c:heartbeat(id)
-        w.c:report(id)
-      end
-    end,
+    [77] = loud,
     [85] = put(6, { n = 4, silent = true }),
     [86] = function(w) w:beat(w.processes[6]) end,
     [87] = function(w) w.c.stores[6].busy = true end,
@@ -278,22 +258,12 @@ M.s5_heartbeats_stop = {
 
 -- 6 -----------------------------------------------------------------------------------------------
 
-local function joins(name, id)
-  return function(w)
-    local m = w.c:add_member(nil, w.by_name[name].peer_url)
-    m.id, w.by_name[name] = id, m
-  end
-end
+local function joins(name, id) return function(w) w:joins(name, id) end end
 
-local function joined(name, id)
-  return function(w)
-    if id then joins(name, id)(w) end
-    w.by_name[name].name = name
-    w:start(name)
-  end
-end
+local function joined(name, id) return function(w) w:joined(name, id) end end
 
 M.s6_members = {
+  real = { stop = 145 },
   members = 3,
   hooks = {
     [1] = function(w)
@@ -374,9 +344,8 @@ M.s6c_new_leader_without_heartbeats = {
   hooks = {
     [1] = boot(FOUR, 22),
     [3] = function(w)
-      local r = w.c.regions[12]
-      r.down, r.pending = { [r.peers[2]] = 700 }, { [r.peers[2]] = true }
-      w.c.obey = false
+      w:sicken(12)
+      w.c:set_obey(false)
     end,
     [14] = function(w)
       quiet(w)

@@ -100,8 +100,6 @@ on_pd_written(void *arg, const cJSON *body, int64_t date_ms, const struct err *w
 	(void)date_ms;
 	r->pd_call = NULL;
 	r->result.pd_wrote = loop_now(r->x->conf.loop);
-	if (e.code == ERR_NOT_FOUND && a->kind == ACTION_PD_RESTORE_LEADERS)
-		err_clear(&e); /* nothing left to undo; the guard saw that PD has its schedulers */
 	/* A setting that PD does not take is an answer: the script reads it, and others follow. */
 	if (a->kind == ACTION_PD_CONFIG && v != NULL &&
 		(e.code == ERR_NONE || e.code == ERR_INVALID)) {

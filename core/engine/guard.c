@@ -309,6 +309,7 @@ guard_new(const struct guard_facts *f)
 		f->clock != NULL);
 	g->facts = *f;
 	g->blast = guard_blasts_new();
+	g->stopping = guard_stopping_new();
 	if (f->metrics == NULL)
 		return g;
 	metric_family(f->metrics, "tikv_operator_guard_refusals_total", METRIC_COUNTER,
@@ -324,6 +325,7 @@ guard_free(struct guard *g)
 	if (g == NULL)
 		return;
 	map_free(g->blast);
+	map_free(g->stopping);
 	free(g);
 }
 
@@ -388,6 +390,8 @@ guard_check(struct guard *g, const struct guard_subject *s, const struct action 
 
 	if (no >= 0)
 		refused(g, guard_rules[no].id);
+	else
+		guard_stopping_note(g, a);
 	return no < 0 ? 0 : -1;
 }
 

@@ -58,7 +58,7 @@ other_pd_leaving(const struct ask *q, const char *but)
 	bool found = false;
 
 	for (size_t i = 0; i < n && !found; i++) {
-		if (!list[i]->deleting || (but != NULL && strcmp(list[i]->name, but) == 0))
+		if (!guard_stopping(q, list[i]) || (but != NULL && strcmp(list[i]->name, but) == 0))
 			continue;
 		const cJSON *t = obj_tree(list[i]);
 		found = guard_same(guard_component(t), "pd");
@@ -151,6 +151,31 @@ member_removal(const struct ask *q, struct err *e)
 	return 0;
 }
 
+/* Members that PD still calls healthy and whose pod is away already: PD learns of it at its next
+ * poll. */
+static int
+members_away(const struct ask *q)
+{
+	const struct obj **list;
+	char *value = xasprintf("%s/%s", guard_ns(q), q->s->cluster);
+	size_t n = guard_list(q, KIND_PD, STORE_CLUSTER, value, &list);
+	int away = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const cJSON *t;
+		struct majority m;
+		if (guard_same(list[i]->uid, q->s->object->uid) || guard_pod_serves(q, list[i]))
+			continue;
+		t = obj_tree(list[i]);
+		m = count_members(q, json_str(t, "status.id", ""), NULL);
+		away += m.target != NULL && m.target_healthy;
+		json_free(t);
+	}
+	free(list);
+	free(value);
+	return away;
+}
+
 static int
 pd_pod_deletion(const struct ask *q, struct err *e)
 {
@@ -169,6 +194,7 @@ pd_pod_deletion(const struct ask *q, struct err *e)
 	m = count_members(q, NULL, q->a->name);
 	if (m.target == NULL || !m.target_healthy)
 		return 0;
+	m.healthy -= members_away(q);
 	healthy = m.healthy - 1;
 	if (no_other_change(q, &m, q->a->name, e) != 0)
 		return -1;

@@ -5,7 +5,8 @@
  *
  * Trees are owned by the question and made from live caches when it is asked. Rules return 0, or -1
  * with ERR_REFUSED set by guard_no(). guard.c holds G1 and G2, guard_kube.c G3, guard_data.c G4,
- * guard_pd.c G5 and G8, guard_store.c G6, guard_force.c G7, guard_blast.c G9.
+ * guard_pd.c G5 and G8, guard_store.c G6, guard_force.c G7, guard_blast.c G9, guard_stopping.c what
+ * G5 and G6 know of own deletions before the cache does.
  */
 #include "engine/guard.h"
 
@@ -35,7 +36,8 @@
 
 struct guard {
 	struct guard_facts facts;
-	struct map *blast; /* "ns/cluster" -> what was destroyed there of late */
+	struct map *blast;    /* "ns/cluster" -> what was destroyed there of late */
+	struct map *stopping; /* uid of a pod -> when its deletion was let go */
 };
 
 struct ask {
@@ -77,7 +79,13 @@ const char *guard_component(const cJSON *object);
 /* PD answered lately and is the recorded cluster; else why not. NULL: it is so. */
 const char *guard_pd_unknown(const struct ask *q);
 
-struct map *guard_blasts_new(void); /* of guard.blast */
+struct map *guard_blasts_new(void);   /* of guard.blast */
+struct map *guard_stopping_new(void); /* of guard.stopping */
+/* A deletion that is about to be sent; and whether a pod is on its way out, seen or not yet. */
+void guard_stopping_note(struct guard *g, const struct action *a);
+bool guard_stopping(const struct ask *q, const struct obj *pod);
+/* Is the instance's pod there, Ready and staying? */
+bool guard_pod_serves(const struct ask *q, const struct obj *instance);
 
 int guard_g1(const struct ask *q, struct err *e);
 int guard_g2(const struct ask *q, struct err *e);

@@ -32,9 +32,8 @@ store_counts(const cJSON *store)
 	return strcmp(state, "Down") != 0 || json_int(store, "regions", 1) > 0;
 }
 
-/* Is the instance's pod there, Ready and staying? */
-static bool
-pod_serves(const struct ask *q, const struct obj *instance)
+bool
+guard_pod_serves(const struct ask *q, const struct obj *instance)
 {
 	const struct obj **list;
 	size_t n = guard_list(q, KIND_POD, STORE_OWNER, instance->uid, &list);
@@ -42,7 +41,7 @@ pod_serves(const struct ask *q, const struct obj *instance)
 
 	for (size_t i = 0; i < n; i++) {
 		const cJSON *t = obj_tree(list[i]);
-		serves |= !list[i]->deleting && guard_ready(t);
+		serves |= !guard_stopping(q, list[i]) && guard_ready(t);
 		json_free(t);
 	}
 	free(list);
@@ -69,7 +68,7 @@ missing_stores(const struct ask *q, const char *target)
 	for (size_t i = 0; i < n; i++) {
 		const cJSON *t;
 		const char *id;
-		if (strcmp(list[i]->uid, q->s->object->uid) == 0 || pod_serves(q, list[i]))
+		if (strcmp(list[i]->uid, q->s->object->uid) == 0 || guard_pod_serves(q, list[i]))
 			continue;
 		t = obj_tree(list[i]);
 		id = json_str(t, "status.id", "");

@@ -23,6 +23,13 @@
 	_(delete_object, 3, FAULT_MEDDLING)  \
 	_(strip_labels, 3, FAULT_MEDDLING)   \
 	_(squat, 1, FAULT_MEDDLING)          \
+	_(change_template, 5, FAULT_COUNT)   \
+	_(break_template, 3, FAULT_COUNT)    \
+	_(roll_back, 3, FAULT_COUNT)         \
+	_(restart_instance, 2, FAULT_COUNT)  \
+	_(evict_leaders, 1, FAULT_COUNT)     \
+	_(evict_by_hand, 1, FAULT_COUNT)     \
+	_(hold, 1, FAULT_COUNT)              \
 	_(pause, 1, FAULT_COUNT)             \
 	_(suspend, 1, FAULT_COUNT)           \
 	_(kill_pod, 4, FAULT_POD_KILLED)     \

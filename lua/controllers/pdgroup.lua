@@ -14,7 +14,7 @@ local C = {
   name = "pdgroup", api = 1, kind = "PDGroup", owns = { "PD", "Service", "ControllerRevision" },
   essential = { "rows", "claims", "revisions", "siblings" },
   steps = { "delete", "cluster", "paused", "finalizer", "services", "revision", "suspended", "config", "heal",
-    "failover", "grow", "founded", "shrink", "in_place", "online", "update", "scaled", "repair", "settle" },
+    "failover", "grow", "founded", "shrink", "in_place", "online", "scaled", "repair", "update", "settle" },
 }
 
 -- Until PD is founded every claim of the cluster matters: any may forbid it. Later only our own.

@@ -14,7 +14,7 @@ local C = {
   name = "tikv", api = 1, kind = "TiKV", owns = { "Pod", "ConfigMap", "PersistentVolumeClaim" },
   essential = { "claims", "pod", "configmap" },
   steps = { "delete", "cluster", "paused", "finalizer", "leave", "claims", "config", "suspended", "pod", "restart",
-    "ready", "registered", "leaders", "volumes", "labels", "online" },
+    "ready", "registered", "volumes", "labels", "online", "leaders" },
 }
 
 function C.needs(object)

@@ -13,7 +13,7 @@ local C = {
   name = "tikvgroup", api = 1, kind = "TiKVGroup", owns = { "TiKV", "Service", "ControllerRevision" },
   essential = { "rows", "claims", "revisions" },
   steps = { "delete", "cluster", "paused", "finalizer", "services", "revision", "suspended", "config", "heal",
-    "removed", "failover", "replace", "grow", "shrink", "in_place", "update", "scaled", "repair", "settle" },
+    "removed", "failover", "replace", "grow", "shrink", "in_place", "scaled", "repair", "update", "settle" },
 }
 
 function C.needs(object)

@@ -11,7 +11,7 @@ M.ROW = {
   founder = kube.path_annotation(kube.annotation.initial_cluster), topology = "spec.topology",
   first = kube.path_annotation(kube.annotation.remove_first),
   phase = "status.phase", reason = "status.reason", message = "status.message", id = "status.id",
-  ready = "status.conditions[type=Ready].status",
+  ready = "status.conditions[type=Ready].status", unready = "status.conditions[type=Ready].reason",
   since = "status.conditions[type=Ready].lastTransitionTime", current = "status.currentRevision",
   heard = "status.lastHeartbeat", replace = kube.path_annotation(kube.annotation.replace),
   spare_for = kube.path_annotation(kube.annotation.spare_for),

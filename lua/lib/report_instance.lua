@@ -95,7 +95,8 @@ local function patience(s, old, delay)
   -- a restart is told once, when the pod stops; the leaders of most stores leave in a moment
   if s.phase == "Restarting" and old.phase == "Restarting" and s.reason == "Starting" then return 20 end
   if s.phase == "Serving" and s.reason == "Restarting" then return 5 end
-  if s.phase == "Serving" and s.reason == "EvictingLeaders" and old.reason == "" then return math.max(delay, 3) end
+  local moment = s.reason == "EvictingLeaders" or s.reason == "LeadersReturning"
+  if s.phase == "Serving" and moment and old.reason == "" then return math.max(delay, 3) end
   return delay
 end
 

@@ -7,6 +7,8 @@ local questions = require "lib.questions"
 
 local M = {}
 
+M.UNSEEN = 120 -- seconds that PD may take to see a pod that is ready
+
 ---Fields of the cluster's pods that a restart looks at.
 local PODS = {
   name = "metadata.name", deleting = "metadata.deletionTimestamp",
@@ -87,6 +89,13 @@ function M.closed(w, p, i, due)
   local ok, no = questions.can(w, "can_restart_instance", { instance = i.name, component = i.component,
     group = i.group, revision = i.revision, why = due.why }, p)
   if not ok then return "PolicyDenied", "can_restart_instance: " .. no, 30 end
+end
+
+---A ready pod that PD has not seen yet is on its way: it is not stopped before it had its time.
+---@return number seconds left
+function M.young(w)
+  local made = time.parse(w.pod.created or "")
+  return made and math.max(made + M.UNSEEN - w.now, 0) or 0
 end
 
 function M.wait(p, reason, why, after)

@@ -1,10 +1,14 @@
 --- restart_member: how a running member of PD is restarted: never as leader, never without a majority.
+local kube = require "lib.kube"
 local resign = require "lib.resign"
 local restart = require "lib.restart"
 
 local M = {}
 
-M.needs = restart.needs
+function M.needs(object, i, out)
+  if not restart.needs(object, i, out) then return end
+  out[#out + 1] = { as = "mates", kind = "PD", cluster = i.cluster, fields = { name = "metadata.name" } }
+end
 
 -- Who leads next: best one that has its restart behind it.
 local function successor(w, i, members)
@@ -29,10 +33,12 @@ local function unfit(w, i, others)
     if m.healthy ~= true then sick[#sick + 1] = m.name end
   end
   if sick[1] then return "MembersNotHealthy", "not healthy: " .. table.concat(sick, ", "), 5 end
-  for _, r in ipairs(w.pods or {}) do
-    if r.component == "pd" and r.deleting and r.name ~= i.pod then
-      return "MembersNotHealthy", r.name .. " is being restarted", 5
-    end
+  -- PD learns only at its next poll that a pod is away
+  local serves = {}
+  for _, r in ipairs(w.pods or {}) do serves[r.name] = r.ready == "True" and not r.deleting end
+  for _, m in ipairs(w.mates or {}) do
+    local pod = kube.pod_name(m.name, "pd")
+    if pod ~= i.pod and not serves[pod] then return "MembersNotHealthy", "not ready: " .. pod, 5 end
   end
 end
 
@@ -47,8 +53,13 @@ function M.step(w, p, i, id, found)
   if hold then return p:wait("Held", "held by a person: %s", hold) end
   local sick = found and found.healthy == false
   local idle = w.pod.ready ~= "True" and not (found and found.healthy and restart.running(w, i))
-  if id == "" or sick or idle then return restart.now(w, p, i, due) end
+  if sick or idle then return restart.now(w, p, i, due) end
   local reason, why, after = restart.closed(w, p, i, due)
+  if not reason and id == "" then
+    local left = restart.young(w)
+    if left == 0 then return restart.now(w, p, i, due) end
+    reason, why, after = "Starting", "PD has not seen " .. i.pod .. " yet", left
+  end
   if not reason then reason, why = resign.unknown(w) end
   local others = {}
   for _, m in ipairs(w.pd and w.pd.members or {}) do

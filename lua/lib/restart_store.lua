@@ -1,4 +1,5 @@
 --- restart_store: how a running store is restarted: the others are well, its leaders are away, then its pod.
+local kube = require "lib.kube"
 local eviction = require "lib.eviction"
 local restart = require "lib.restart"
 
@@ -8,6 +9,9 @@ local GRACE, REGIONS_PER_SECOND = 60, 100
 
 function M.needs(object, i, out)
   if not restart.needs(object, i, out) then return end
+  out[#out + 1] = { as = "mates", kind = "TiKV", cluster = i.cluster, fields = { name = "metadata.name",
+    evicting = kube.path_annotation(kube.annotation.evicting), asked = kube.path_annotation(kube.annotation.evict_leaders),
+    offline = "spec.offline", deleting = "metadata.deletionTimestamp" } }
   out[#out + 1] = { as = "others", pd = i.cluster, stores = "all", wake = json.array { "counts" }, fresh = 30 }
 end
 
@@ -25,6 +29,16 @@ local function away(w, found)
   return out
 end
 
+-- Others that send their leaders away for a restart, and come first: where all leave, nobody can take them.
+local function ahead(w, i)
+  local mine, out = eviction.since(w.object) ~= nil, {}
+  for _, m in ipairs(w.mates or {}) do
+    local evicts = m.evicting and not m.offline and not m.deleting and m.asked ~= "true"
+    if evicts and m.name ~= i.name and (not mine or m.name < i.name) then out[#out + 1] = m.name end
+  end
+  return out
+end
+
 -- Why the cluster can not do without this store now.
 local function unfit(w, i, found)
   if not (w.others and w.others.known) then return "PDUnknown", "the other stores are not known", 2 end
@@ -34,6 +48,8 @@ local function unfit(w, i, found)
     return "StoresUnavailable", ("%d other stores do not serve (%s), maxUnavailableStores is %d"):format(#gone,
       table.concat(gone, ", ", 1, math.min(#gone, 3)), limit), 5
   end
+  local first = ahead(w, i)
+  if #first >= limit then return "RestartWaiting", first[1] .. " is restarted first" end
   local down = w.pd.regions and tonumber(w.pd.regions.down_peer) or 0
   if down > 0 and #gone == 0 then return "PeersDown", ("PD counts %d regions with a peer that is down"):format(down), 5 end
 end
@@ -94,7 +110,10 @@ end
 ---Step, among the last: who wants the leaders of a store that serves to be away, or back.
 function M.leaders(w, p, i, id, found)
   if not found or found.state ~= "Up" or id == "" then return end
-  if not eviction.asked(w.object) then return eviction.take_back(w, p, i, found) end
+  if not eviction.asked(w.object) then
+    if eviction.take_back(w, p, i, found) then return end
+    return p:retry(w.pd.settled and 2 or 15, "LeadersReturning", "leaders may come back to store %s", found.id)
+  end
   if not eviction.loaded(w.pd) then return end
   eviction.begin(w, p, i, found)
   p:note("LeadersEvicted", "a person wants no leaders on store %s; %d are left", found.id, tonumber(found.leaders) or 0)

@@ -8,6 +8,7 @@ local hooks = require "lib.hooks"
 local maintenance = require "lib.maintenance"
 local members = require "lib.members"
 local questions = require "lib.questions"
+local restart = require "lib.restart"
 local scaling = require "lib.scaling"
 local version_order = require "lib.version_order"
 
@@ -42,7 +43,8 @@ end
 -- Disconnected.
 local function broken(w, m, stores)
   if m.ready then return false end
-  if m.row.phase ~= "Serving" then return true end
+  if m.row.unready ~= "InstanceNotHealthy" then return true end
+  if (m.row.id or "") == "" then return w.now - (time.parse(m.row.since or "") or w.now) > restart.UNSEEN end
   if not (w.pd and w.pd.known and w.pd.settled) then return false end
   if w.object.kind == "PDGroup" then return m.pd ~= nil and m.pd.healthy == false end
   local s = stores[m.row.id or ""]

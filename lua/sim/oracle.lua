@@ -1,5 +1,6 @@
 --- oracle: judges every write of the operator against the true state of the model.
 -- The ids are those of the invariants (S1..S20). The model is asked, never the operator's view.
+local restarts = require "sim.oracle_restarts"
 local truth = require "sim.truth"
 
 local M = {}
@@ -71,9 +72,7 @@ local function pod_removed(c)
   local suspend = cluster and cluster.spec.suspendAction and cluster.spec.suspendAction.suspendCompute
   if phase == "Failed" or phase == "Succeeded" or suspend then return end
   if cluster and cluster.metadata.deletionTimestamp then return pd_stopped(c) end
-  if not cr.metadata.deletionTimestamp then
-    return ("S13: pod %s was deleted and nothing asked for it"):format(c.name)
-  end
+  if not cr.metadata.deletionTimestamp then return restarts.pod_stopped(c, cr, cluster) end
   -- a late deletion of the very version that was meant: nothing could have stopped it
   if not cluster or (c.age_ms or 0) >= LATE_MS then return end
   for _, claim in ipairs(list(("/api/v1/namespaces/%s/persistentvolumeclaims"):format(c.ns))) do
@@ -359,6 +358,6 @@ end
 --- From now on (true) nothing changes any more.
 function M.calm(on) calm = on and {} or nil end
 
-function M.start() end
+function M.start() restarts.start() end
 
 return M

@@ -1,10 +1,11 @@
 --- people: what people and fate do to the clusters of a schedule, and what they want at the end.
 -- Each operation takes a number that decides its details, and returns a line for the trace or nil.
 -- `wanted` is the only memory of what was asked for; sim.verdict compares it with what there is.
+local changes = require "sim.changes"
 local kubelet = require "sim.kubelet"
 local losses = require "sim.losses"
 
-local M = { wanted = {} }
+local M = { wanted = changes.wanted }
 local CORE = "/apis/core.tikv.org/v1alpha1/namespaces/%s/%s"
 local PLURAL = { PDGroup = "pdgroups", TiKVGroup = "tikvgroups" }
 local crashed, squatters = {}, {}
@@ -15,7 +16,8 @@ local crashed, squatters = {}, {}
 ---@field there boolean   the Cluster is wanted
 ---@field retention string of claims, when the Cluster is deleted
 ---@field untouched boolean nobody deleted an instance or group: counts are exact
----@field groups { kind: string, name: string, replicas: integer, deleted: boolean? }[]
+---@field groups { kind: string, name: string, replicas: integer, deleted: boolean?, version: string?,
+--- config: string?, before: string?, restarted: string? }[]
 
 local function core(w, plural, name)
   return CORE:format(w.ns, plural) .. (name and "/" .. name or "")
@@ -52,11 +54,12 @@ local function object(w, kind, name, spec)
 end
 
 local function create_group(w, g)
-  local pd = g.kind == "PDGroup"
+  local is_pd, t = g.kind == "PDGroup", changes.template(g)
+  t.spec.resources = { cpu = "1", memory = "1Gi" }
+  t.spec.volumes = sim.array {
+    { name = "data", mounts = sim.array { { type = "data" } }, storage = is_pd and "10Gi" or "50Gi" } }
   sim.request("POST", core(w, PLURAL[g.kind]), object(w, g.kind, g.name, {
-    cluster = { name = w.name }, replicas = g.replicas, failover = losses.FAILOVER, template = { spec = {
-      version = "v8.5.2", resources = { cpu = "1", memory = "1Gi" }, volumes = sim.array {
-        { name = "data", mounts = sim.array { { type = "data" } }, storage = pd and "10Gi" or "50Gi" } } } } }))
+    cluster = { name = w.name }, replicas = g.replicas, failover = losses.FAILOVER, template = t }))
 end
 
 local function create(w)
@@ -293,7 +296,7 @@ end
 
 --- Carry out one operation. Returns { line = what was done, pd_dead = boolean }.
 function M.act(what)
-  local line = (M[what.name] or losses[what.name])(what.arg)
+  local line = (M[what.name] or losses[what.name] or changes[what.name])(what.arg)
   return { line = line, pd_dead = M.pd_dead == true }
 end
 
@@ -307,6 +310,7 @@ function M.repair()
   end
   crashed, squatters = {}, {}
   losses.finish()
+  changes.finish()
 end
 
 --- One more store for the first cluster that is there: does anybody act on it?

@@ -65,8 +65,11 @@ function M.missing(pod)
   end
 end
 
---- A config file that somebody emptied: the program ends at once and is started again, with the file as
---- it is then.
+--- What a template says that no program takes.
+M.BROKEN = "refused-at-start"
+
+--- A config file that somebody emptied, or that the program refuses: it ends at once and is started again,
+--- with the file as it is then.
 local function crash_loop(pod)
   local uid = pod.metadata.uid
   local waiting = { ready = function() return false end, stop = function() end }
@@ -89,7 +92,7 @@ function M.start(pod)
       local key = claim and claim.metadata.uid or uid
       M.disks[key] = M.disks[key] or {}
       local config = config_of(pod)
-      if not config:find("advertise-", 1, true) then return crash_loop(pod) end
+      if not config:find("advertise-", 1, true) or config:find(M.BROKEN, 1, true) then return crash_loop(pod) end
       M.running[uid] = program.start {
         pod = pod, config = config, disk = M.disks[key],
         node = pod.spec.nodeName and get("/api/v1/nodes/" .. pod.spec.nodeName),

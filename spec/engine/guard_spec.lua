@@ -474,7 +474,10 @@ describe("guard", function()
     pd.serve(r.w, r.pd, 30000)
     r:refuses("G5", one, PD_POD, "basic-pd-3 is joining")
     r:allows(r:pdi(3, { ready = false }), S.delete("Pod", "basic-pd-3")) -- its own pod may be made again
+    pd.serve(r.w, r.pd, 31000) -- which did not happen
     r:pdi(3, { id = "123", ready = false }) -- it has been a member: removed, not joining
+    r:refuses("G5", one, PD_POD, "no majority") -- PD calls it healthy, its pod is away
+    r:pdi(2, { id = r.pd.members[3].id })
     r:allows(one, PD_POD)
   end)
 
@@ -618,6 +621,14 @@ describe("guard", function()
     pd.serve(r.w, r.pd, 60000)
     r:refuses("G6", r:tikv(1, { id = "1" }), STOP, "too old")
     r:allows(r:tikv(1, { id = "1", ready = false }), STOP)
+  end)
+
+  it("G6 and G5 know their own deletions before the cache does", function()
+    rig()
+    r:allows(stores(), STOP)
+    r:refuses("G6", r:tikv(2, { id = "2" }), S.delete("Pod", "basic-tikv-2"), "maxUnavailableStores")
+    pd.serve(r.w, r.pd, 31000) -- the request has failed: nothing was seen of it
+    r:allows(r:tikv(2, { id = "2" }), S.delete("Pod", "basic-tikv-2"))
   end)
 
   it("G6 believes only a settled leader that stores with ready pods do not serve", function()

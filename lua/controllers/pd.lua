@@ -63,7 +63,7 @@ function C.config(w, p)
   local recorded, cluster_id = pvc.recorded(w, i)
   local start = bootstrap.start(w, i, recorded or cluster_id)
   if not start then return p:wait("WaitingForURL", "Cluster %s has no PD address to join yet", i.cluster) end
-  return lifecycle.config(w, p, i, config.pd(i, start))
+  return lifecycle.config(w, p, i, nil, config.pd(i, start))
 end
 
 function C.suspended(w, p) return lifecycle.suspend(w, p, (facts(w))) end

@@ -66,8 +66,11 @@ end
 
 function C.config(w, p)
   local i = facts(w)
-  if (w.cluster.pd or "") == "" then return p:wait("WaitingForURL", "Cluster %s has no PD address yet", i.cluster) end
-  if not lifecycle.config_stands(w, i) then return lifecycle.config(w, p, i, config.tikv(i, w.cluster.pd)) end
+  local pd = w.cluster.pd or ""
+  if pd == "" then return p:wait("WaitingForURL", "Cluster %s has no PD address yet", i.cluster) end
+  if not (w.configmap and config.stands(i, pd, w.configmap)) then
+    return lifecycle.config(w, p, i, pd, config.tikv(i, pd))
+  end
 end
 
 function C.suspended(w, p) return lifecycle.suspend(w, p, (facts(w))) end

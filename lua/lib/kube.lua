@@ -19,7 +19,7 @@ M.label = {
   retired = OWN .. "retired", hook = OWN .. "hook",
 }
 M.annotation = {
-  applied = OWN .. "applied", owner_uid = OWN .. "owner-uid", config_hash = OWN .. "config-hash",
+  applied = OWN .. "applied", owner_uid = OWN .. "owner-uid", config_hash = OWN .. "config-hash", origin = OWN .. "origin",
   template = OWN .. "template", format = OWN .. "format",
   initial_cluster = OWN .. "initial-cluster", host = OWN .. "host",
   removed_stores = OWN .. "removed-stores", evicting = OWN .. "evicting",

@@ -2,7 +2,6 @@
 local kube = require "lib.kube"
 local config = require "lib.config"
 local diagnosis = require "lib.diagnosis"
-local memo = require "lib.memo"
 local lost_node = require "lib.lost_node"
 local pods = require "lib.pod"
 local pvc = require "lib.pvc"
@@ -49,33 +48,18 @@ function M.suspend(w, p, i)
   return p:wait("Suspending", "pod %s is being stopped", i.pod)
 end
 
--- All that the config map of a store is made of; spec is told by its generation.
-local function config_input(w, i, live)
-  local m = i.object.metadata
-  return hash.safe(table.concat({ live.metadata.resourceVersion, m.uid, m.generation, i.host, i.group,
-    i.revision or "", i.scheme, w.cluster.pd or "", i.spec.config or "", (live.data or {})["config.toml"] or "" }, "\0"))
-end
-
----Whether the config map was found to be in order, and nothing has changed since.
-function M.config_stands(w, i)
-  local live = w.configmap
-  return live ~= nil and kube.owned_by(live.metadata.ownerReferences, i.object.metadata.uid)
-    and memo.known(live.metadata.uid, config_input(w, i, live))
-end
-
 ---Step: the config map. What is wrong with the user's text is said, and what runs is left alone: also
 ---a pod of another revision, whose container may start again any time (W-24).
 ---@param built string? TOML
-function M.config(w, p, i, built, reason, message)
+---@param pd_url string? of a TiKV
+function M.config(w, p, i, pd_url, built, reason, message)
   if not built then return p:wait(reason, "%s", message) end
   local live = w.configmap
   if live and not kube.owned_by(live.metadata.ownerReferences, i.object.metadata.uid) then
     return p:wait("ForeignObject", "ConfigMap %s is not ours", i.pod)
   end
   if live and restart.pending(w, i) then return end
-  if not kube.ensure(p, live, config.map(i, built)) and live and not live.metadata.deletionTimestamp then
-    memo.note(live.metadata.uid, config_input(w, i, live))
-  end
+  kube.ensure(p, live, config.map(i, built, pd_url))
 end
 
 local function start(w, p, i)

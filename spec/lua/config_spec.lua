@@ -57,4 +57,31 @@ describe("The config file", function()
     assert.is_nil(toml.get(doc, "initial-cluster"))
     assert.equal("https://h:2379", toml.get(doc, "advertise-client-urls"))
   end)
+
+  it("knows a config map that stands without writing it again, and one that does not", function()
+    local pd = "http://g-pd.ns:2379"
+    local function of(text)
+      local i = tikv(text)
+      i.name, i.group, i.cluster, i.ns = "g-0", "g", "c", "ns"
+      i.object = { kind = "TiKV", metadata = { name = "g-0", uid = "u" } }
+      function i.labels() return { a = "b" } end
+      return i
+    end
+    local i = of 'log-level = "info"\n'
+    local map = config.map(i, config.tikv(i, pd), pd)
+    assert.is_true(config.stands(i, pd, map))
+    assert.is_false(config.stands(of 'log-level = "warn"\n', pd, map))
+    assert.is_false(config.stands(i, "http://other.ns:2379", map))
+    for _, spoil in ipairs {
+      function(m) m.data["config.toml"] = m.data["config.toml"] .. "#" end,
+      function(m) m.data = nil end,
+      function(m) m.metadata.labels = nil end,
+      function(m) m.metadata.annotations = nil end,
+      function(m) m.metadata.ownerReferences[1].uid = "v" end,
+    } do
+      local other = config.map(i, config.tikv(i, pd), pd)
+      spoil(other)
+      assert.is_false(config.stands(i, pd, other))
+    end
+  end)
 end)

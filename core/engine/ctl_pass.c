@@ -322,7 +322,7 @@ ctl_dry_run(struct ctl *c, enum kind kind, const char *ns, const char *name, str
 	const struct generation *g = script_active(c->conf.script);
 	cJSON *out, *world = NULL, *tree, *guards;
 	struct guard_subject subject;
-	const char *what = "";
+	const char *what = "", **made;
 	struct plan *plan;
 	struct obj *held;
 	char *key;
@@ -349,12 +349,20 @@ ctl_dry_run(struct ctl *c, enum kind kind, const char *ns, const char *name, str
 		const cJSON *object = obj_tree(held);
 		char *cluster = ctl_cluster_of(held, object);
 
-		subject = (struct guard_subject){ .object = held, .cluster = cluster };
+		made = xcalloc((size_t)plan->actions + 1, sizeof(*made));
+		subject =
+			(struct guard_subject){ .object = held, .cluster = cluster, .made = made };
 		guards = json_array();
-		for (int i = 0; i < plan->actions; i++)
-			json_add(guards, verdict_of(c, &subject, &plan->action[i]));
+		for (int i = 0; i < plan->actions; i++) {
+			const struct action *a = &plan->action[i];
+
+			json_add(guards, verdict_of(c, &subject, a));
+			if (a->kind == ACTION_APPLY && a->creates && a->of == KIND_CLAIM)
+				made[subject.made_n++] = a->name;
+		}
 		json_put(out, "guard", guards);
 		json_free(object);
+		free(made);
 		free(cluster);
 		plan_free(plan);
 	}

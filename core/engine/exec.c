@@ -34,6 +34,9 @@ run_free(struct exec_run *r)
 	if (r->http != NULL)
 		http_cancel(r->x->conf.http, r->http);
 	tikv_target_fini(&r->tikv);
+	for (size_t i = 0; i < r->made_n; i++)
+		free(r->made[i]);
+	free(r->made);
 	free(r->subject_rv);
 	obj_unref(r->subject);
 	plan_free(r->plan);
@@ -98,7 +101,10 @@ exec_start(struct exec *x, const char *key, const struct guard_subject *s, struc
 struct guard_subject
 exec_subject(const struct exec_run *r)
 {
-	return (struct guard_subject){ .object = r->subject, .cluster = r->cluster };
+	return (struct guard_subject){ .object = r->subject,
+		.cluster = r->cluster,
+		.made = (const char *const *)r->made,
+		.made_n = r->made_n };
 }
 
 const struct action *

@@ -7,6 +7,7 @@
 #define NEVER_A_VERSION "1" /* etcd spends it before the first object */
 
 #define OWNER_UID "core\\.tikv\\.org/owner-uid"
+#define RETIRED "core\\.tikv\\.org/retired"
 
 static void
 expect(struct exec_run *r, enum kind k, const char *ns, const char *name, const char *uid,
@@ -46,6 +47,17 @@ check_answer(struct exec_run *r, const struct action *a, const cJSON *body, stru
 	return 0;
 }
 
+/* The pod that comes next in the plan need not wait until the cache shows its new claim. */
+static void
+note_made(struct exec_run *r, const struct action *a, const cJSON *body)
+{
+	if (a->kind != ACTION_APPLY || !a->creates || a->of != KIND_CLAIM ||
+		json_path(body, "metadata.labels." RETIRED) != NULL)
+		return;
+	r->made = xrealloc(r->made, (r->made_n + 1) * sizeof(*r->made));
+	r->made[r->made_n++] = xstrdup(a->name);
+}
+
 static void
 on_written(void *arg, const cJSON *body, const struct err *why)
 {
@@ -61,6 +73,7 @@ on_written(void *arg, const cJSON *body, const struct err *why)
 		expect(r, a->of, a->ns, a->name, json_str(body, "metadata.uid", ""),
 			json_str(body, "metadata.resourceVersion", ""));
 		guard_note(r->x->conf.guard, &s, a, true);
+		note_made(r, a, body);
 		if (strcmp(json_str(body, "metadata.uid", ""), r->subject->uid) == 0) {
 			free(r->subject_rv);
 			r->subject_rv = xstrdup(json_str(body, "metadata.resourceVersion", ""));
@@ -86,21 +99,6 @@ on_deleted(void *arg, const cJSON *body, const struct err *why)
 		guard_note(r->x->conf.guard, &s, a, true);
 	}
 	exec_step_done(r, why);
-}
-
-/* An apply that names a version no object can have creates, or answers 409: it never changes what
- * is there, however late it arrives (E6, A3). Seen on a real API server; a conformance case holds
- * it. */
-static void
-create(struct exec_run *r)
-{
-	const struct action *a = exec_action(r);
-	cJSON *object = json_clone(a->object);
-
-	json_put_str((cJSON *)json_get(object, "metadata"), "resourceVersion", NEVER_A_VERSION);
-	r->api = api_apply(
-		r->x->conf.api, a->of, a->ns, a->name, NULL, object, false, on_written, r);
-	json_free(object);
 }
 
 static void
@@ -137,32 +135,54 @@ apply_to(struct exec_run *r, const cJSON *live)
 	json_free(object);
 }
 
-/* The cache holds only what carries our label, and an apply merges into what it finds: so somebody
- * else's object of this name, which nobody controls, would become ours. */
+/* The cache holds only what carries our label, and somebody else's object of this name would become
+ * ours by a plain apply. What is there already is looked at, and taken only when it is our own. */
 static void
-on_absent(void *arg, const cJSON *body, const struct err *why)
+on_found(void *arg, const cJSON *body, const struct err *why)
 {
 	struct exec_run *r = arg;
 	const struct action *a = exec_action(r);
 	struct guard_subject s = exec_subject(r);
 	struct err e = *why;
-	bool ours = e.code == ERR_NONE && is_our_own(r, a, body);
 
 	r->api = NULL;
-	if (e.code == ERR_NOT_FOUND || ours) {
-		err_clear(&e);
-		if (guard_check(r->x->conf.guard, &s, a, &e) == 0) {
-			if (ours)
-				apply_to(r, body);
-			else
-				create(r);
-			return;
-		}
-	} else if (e.code == ERR_NONE) {
+	if (e.code == ERR_NONE && !is_our_own(r, a, body))
 		err_set(&e, ERR_CONFLICT, "%s %s: is there already and not ours",
 			kind_row(a->of)->kind, a->name);
-	}
-	exec_step_done(r, &e);
+	else if (e.code == ERR_NOT_FOUND)
+		err_set(&e, ERR_CONFLICT, "%s %s: was there a moment ago", kind_row(a->of)->kind,
+			a->name);
+	if (e.code == ERR_NONE && guard_check(r->x->conf.guard, &s, a, &e) == 0)
+		apply_to(r, body);
+	else
+		exec_step_done(r, &e);
+}
+
+static void
+on_created(void *arg, const cJSON *body, const struct err *why)
+{
+	struct exec_run *r = arg;
+	const struct action *a = exec_action(r);
+
+	if (why->code != ERR_CONFLICT && why->code != ERR_EXISTS)
+		on_written(arg, body, why);
+	else
+		r->api = api_get(r->x->conf.api, a->of, a->ns, a->name, on_found, r);
+}
+
+/* An apply that names a version no object can have creates, or answers 409: it never changes what
+ * is there, however late it arrives (E6, A3). Seen on a real API server; a conformance case holds
+ * it. */
+static void
+create(struct exec_run *r)
+{
+	const struct action *a = exec_action(r);
+	cJSON *object = json_clone(a->object);
+
+	json_put_str((cJSON *)json_get(object, "metadata"), "resourceVersion", NEVER_A_VERSION);
+	r->api = api_apply(
+		r->x->conf.api, a->of, a->ns, a->name, NULL, object, false, on_created, r);
+	json_free(object);
 }
 
 static cJSON *
@@ -322,7 +342,7 @@ exec_kube_send(struct exec_run *r, const struct action *a, struct err *e)
 	switch (a->kind) {
 	case ACTION_APPLY:
 		if (a->creates)
-			r->api = api_get(api, a->of, a->ns, a->name, on_absent, r);
+			create(r);
 		else
 			apply(r);
 		return 0;

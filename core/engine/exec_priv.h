@@ -19,6 +19,8 @@ struct exec_run {
 	struct plan *plan;
 	int at;
 	bool write_status, owner_seen, subject_gone;
+	char **made; /* claims, proven ours by the answer */
+	size_t made_n;
 	struct exec_result result;
 	exec_done_fn *done;
 	void *arg;

@@ -42,6 +42,9 @@ struct guard_facts {
 struct guard_subject {
 	const struct obj *object; /* the owning CR */
 	const char *cluster;      /* name of its Cluster */
+	/* Claims that earlier actions of the plan made: their answers are newer than the caches. */
+	const char *const *made;
+	size_t made_n;
 };
 
 struct guard *guard_new(const struct guard_facts *f);

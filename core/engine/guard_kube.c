@@ -200,6 +200,15 @@ target_is_ours(const struct ask *q, struct err *e)
 		q->s->object->name);
 }
 
+static bool
+was_made(const struct ask *q, const char *claim)
+{
+	for (size_t i = 0; i < q->s->made_n; i++)
+		if (strcmp(q->s->made[i], claim) == 0)
+			return true;
+	return false;
+}
+
 /* A pod mounts only claims of its own instance, not retired, and in no other pod's hands. */
 static int
 pod_claims(const struct ask *q, struct err *e)
@@ -212,7 +221,7 @@ pod_claims(const struct ask *q, struct err *e)
 		const struct obj *claim = guard_get(q, KIND_CLAIM, guard_ns(q), name);
 		const cJSON *t;
 		bool ours, retired;
-		if (name[0] == '\0')
+		if (name[0] == '\0' || (claim == NULL && was_made(q, name)))
 			continue;
 		if (claim == NULL)
 			return guard_no(

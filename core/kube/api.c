@@ -242,13 +242,13 @@ repeats(struct api_call *c, const struct err *e)
 	return true;
 }
 
-static cJSON *
+static const cJSON *
 read_answer(const struct http_head *h, const char *body, size_t n, struct err *e)
 {
 	if (n == 0)
 		return NULL;
 	if (strstr(h->content_type, "json"))
-		return json_parse(body, n, e);
+		return json_read_object(body, n, e);
 	char *text = xstrndup(body, n);
 	cJSON *tree = cJSON_CreateString(text);
 	free(text);
@@ -266,7 +266,7 @@ on_end(void *arg, const struct http_head *h, const char *body, size_t n, const s
 {
 	struct api_call *c = arg;
 	struct err mine = *e;
-	cJSON *tree = NULL;
+	const cJSON *tree = NULL;
 
 	c->req = NULL;
 	if (c->write)

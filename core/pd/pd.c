@@ -110,6 +110,7 @@ pd_set_endpoints(struct pd *p, const char *const *urls, size_t n)
 	if (n == 0) {
 		pd_remember(&p->leader, "");
 		pd_remember(&p->checked, "");
+		p->vouched = 0;
 	}
 }
 
@@ -495,6 +496,18 @@ pd_read_leader(struct pd *p, const char *method, const char *path, pd_done_fn *d
 	if (strcmp(method, "POST") == 0)
 		c->body = xstrdup("{}");
 	return pd_call_begin(c);
+}
+
+void
+pd_vouch(struct pd *p)
+{
+	p->vouched = loop_now(p->conf.loop);
+}
+
+int64_t
+pd_vouched_ms(const struct pd *p)
+{
+	return p->vouched > 0 ? loop_now(p->conf.loop) - p->vouched : -1;
 }
 
 struct pd_call *

@@ -60,6 +60,10 @@ int pd_id(const cJSON *node, char out[24]);
 /* Read from the leader itself and remember its URL for pd_write(): body {cluster_id, leader {id,
  * name}, etcd_revision, term}; the last two are absent where etcd's gateway is off. */
 struct pd_call *pd_check(struct pd *p, pd_done_fn *done, void *arg);
+/* The caller compared the last check with what it knows. pd_vouched_ms: how long ago that was, -1
+ * when never, or when another endpoint was checked or set since. */
+void pd_vouch(struct pd *p);
+int64_t pd_vouched_ms(const struct pd *p);
 /* POST/DELETE to the member that the last pd_check() spoke to; it never forwards it. body may be
  * NULL. */
 struct pd_call *pd_write(struct pd *p, const char *method, const char *path, const cJSON *body,

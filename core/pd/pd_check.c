@@ -14,6 +14,7 @@ check_end(struct pd_call *c, const struct err *e)
 	c->checked = NULL;
 	if (e->code == ERR_NONE)
 		pd_remember(&c->pd->checked, c->url);
+	c->pd->vouched = 0;
 	pd_call_finish(c, found, -1, e);
 	json_free(found);
 }

@@ -38,6 +38,7 @@ struct pd {
 	char **url;
 	size_t urls;
 	char *leader, *checked;
+	int64_t vouched; /* when pd_vouch() was called; 0: not for `checked` */
 	uint64_t calls;
 	struct pd_call *open;
 };

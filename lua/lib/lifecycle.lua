@@ -63,7 +63,7 @@ function M.config(w, p, i, pd_url, built, reason, message)
 end
 
 local function start(w, p, i)
-  if pvc.not_ready(w, i) then return p:wait("Starting", "pod %s is starting", i.pod) end
+  if pvc.not_ready(w, p, i) then return p:wait("Starting", "pod %s is starting", i.pod) end
   local ok, why = questions.can(w, "can_start_instance", { instance = i.name, component = i.component,
     group = i.group, revision = i.revision }, p)
   if not ok then return p:retry(30, "PolicyDenied", "can_start_instance: %s", why) end

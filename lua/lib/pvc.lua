@@ -160,12 +160,18 @@ function M.sync(w, p, i, ids)
   end
 end
 
----A pod mounts only claims that are there and ours: the guard looks at the cache, and so do we.
+---A pod mounts only claims that are ours: seen to be, or made earlier in this very plan.
 ---@return string? name of the first claim that is not
-function M.not_ready(w, i)
+function M.not_ready(w, p, i)
+  local made = {}
+  for _, a in ipairs(p.actions) do
+    local o = a.action == "apply" and a.object
+    if o and o.kind == "PersistentVolumeClaim" and not o.metadata.uid then made[o.metadata.name] = true end
+  end
   for n, claim in ipairs(M.of(w, i)) do
+    local name = kube.claim_name(i.spec.volumes[n].name, i.pod)
     local owner = claim and (claim.annotations or {})[kube.annotation.owner_uid]
-    if owner ~= i.object.metadata.uid then return kube.claim_name(i.spec.volumes[n].name, i.pod) end
+    if owner ~= i.object.metadata.uid and (claim or not made[name]) then return name end
   end
 end
 

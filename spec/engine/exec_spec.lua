@@ -57,6 +57,11 @@ describe("exec", function()
     return h
   end
 
+  local function next_run()
+    n = #results + 1
+    results[n] = { calls = 0 }
+  end
+
   local function result()
     r.w:run(1)
     assert.equal(1, results[n].calls)
@@ -81,11 +86,13 @@ describe("exec", function()
     q:reply(200, text)
   end
 
-  --- Before anything is made, the API server is asked whether it is really absent.
-  local function absent()
+  --- A creation of what is there already; then it is looked at.
+  local function taken()
     local q = r.w:request()
+    assert.equal("PATCH", q.method)
+    q:status(409, "Conflict", "the object has been modified")
+    q = r.w:request()
     assert.equal("GET", q.method)
-    q:status(404, "NotFound", "absent")
     return q
   end
 
@@ -98,7 +105,6 @@ describe("exec", function()
     assert.truthy(q.path:find("/tikvs/basic-0", 1, true), q.path)
     assert.is_nil(q.query.resourceVersion)
     q:reply(200, live("TiKV", "basic-0"))
-    assert.truthy(absent().path:find("/configmaps/basic-tikv-0", 1, true))
     q = r.w:request()
     assert.equal("PATCH", q.method)
     assert.truthy(q.path:find("/configmaps/basic-tikv-0", 1, true), q.path)
@@ -153,7 +159,6 @@ describe("exec", function()
     r.w:request():reply(200, live("TiKV", "basic-0"))
     r.w:request():reply(200, live("Pod", "basic-tikv-0"))
     r.w:run(1)
-    absent()
     assert.equal("PATCH", r.w:request().method)
   end)
 
@@ -264,7 +269,7 @@ describe("exec", function()
   end)
 
   -- E-01
-  it("looks whether a claim is really absent before it makes one", function()
+  it("takes a claim of its name for somebody else's, unless it carries our mark", function()
     start()
     local s = r:tikv(0)
     r:gone("PersistentVolumeClaim", "data-basic-tikv-0")
@@ -273,9 +278,7 @@ describe("exec", function()
       annotations = { [OWN .. "owner-uid"] = "uid-TiKV-basic-0" } }, spec = {} } }
     run(s, { claim })
     r.w:request():reply(200, live("TiKV", "basic-0"))
-    local q = r.w:request()
-    assert.equal("GET", q.method)
-    q:reply(200, { apiVersion = "v1", kind = "PersistentVolumeClaim", metadata = { name = "data-basic-tikv-0" } })
+    taken():reply(200, { apiVersion = "v1", kind = "PersistentVolumeClaim", metadata = { name = "data-basic-tikv-0" } })
     assert.equal(tonumber(C.ERR_CONFLICT), result().code)
   end)
 
@@ -284,10 +287,10 @@ describe("exec", function()
     local s = r:tikv(0)
     run(s, { config() })
     r.w:request():reply(200, live("TiKV", "basic-0"))
-    r.w:request():reply(200, { apiVersion = "v1", kind = "ConfigMap", metadata = { name = "basic-tikv-0",
+    taken():reply(200, { apiVersion = "v1", kind = "ConfigMap", metadata = { name = "basic-tikv-0",
       namespace = "ns", uid = "theirs", resourceVersion = "7" }, data = { mine = "x" } })
     assert.equal(tonumber(C.ERR_CONFLICT), result().code)
-    assert.equal(2, #r.w.requests)
+    assert.equal(3, #r.w.requests)
   end)
 
   it("applies by uid to its own object that has lost its labels", function()
@@ -295,7 +298,7 @@ describe("exec", function()
     local s = r:tikv(0)
     run(s, { config() })
     r.w:request():reply(200, live("TiKV", "basic-0"))
-    r.w:request():reply(200, { apiVersion = "v1", kind = "ConfigMap", metadata = { name = "basic-tikv-0",
+    taken():reply(200, { apiVersion = "v1", kind = "ConfigMap", metadata = { name = "basic-tikv-0",
       namespace = "ns", uid = "ours", resourceVersion = "7", ownerReferences = S.owner("TiKV", "basic-0") } })
     local q = r.w:request()
     assert.equal("PATCH", q.method)
@@ -314,7 +317,6 @@ describe("exec", function()
     local s = r:tikv(0)
     run(s, { config() })
     r.w:request():reply(200, live("TiKV", "basic-0"))
-    absent()
     r.w:request():reply(200, { apiVersion = "v1", kind = "ConfigMap", metadata = { name = "basic-tikv-0",
       namespace = "ns", uid = "u", resourceVersion = "900", ownerReferences = S.owner("TiKV", "basic-9") } })
     assert.equal(0, result().failed)
@@ -387,6 +389,43 @@ describe("exec", function()
       if case[3] then assert.equal(case[3], sent.body) end
     end)
   end
+
+  it("labels the next store without a second check, for a moment", function()
+    start {}
+    local s = r:tikv(1, { id = "1" })
+    local label = { action = "pd_labels", store_id = "1", labels = { zone = "z" } }
+    r.pd.override["/pd/api/v1/store/1/label"] = function() return 200, '"ok"' end
+    pd_run(s, label)
+    next_run()
+    local _, log = pd_run(s, label)
+    assert.equal("POST /pd/api/v1/store/1/label", log:match("^[^;]*"))
+    r.w:run(2000)
+    next_run()
+    _, log = pd_run(s, label)
+    assert.truthy(log:find("GET /pd/api/v1/members; POST /v3/maintenance/status; POST", 1, true), log)
+  end)
+
+  it("mounts a claim that the same plan has made, before the cache shows it", function()
+    start()
+    local s = r:tikv(0)
+    r:gone("PersistentVolumeClaim", "data-basic-tikv-0")
+    r:gone("Pod", "basic-tikv-0")
+    local own = { name = "data-basic-tikv-0", namespace = "ns", labels = S.labels("tikv", "basic-0"),
+      annotations = { [OWN .. "owner-uid"] = "uid-TiKV-basic-0" } }
+    local claim = { action = "apply",
+      object = { apiVersion = "v1", kind = "PersistentVolumeClaim", metadata = own, spec = {} } }
+    local pod = { action = "apply", object = { apiVersion = "v1", kind = "Pod", metadata = { name = "basic-tikv-0",
+      namespace = "ns", labels = S.labels("tikv", "basic-0"), ownerReferences = S.owner("TiKV", "basic-0") },
+      spec = { volumes = { { name = "data", persistentVolumeClaim = { claimName = "data-basic-tikv-0" } } } } } }
+    run(s, { pod })
+    assert.equal(tonumber(C.ERR_REFUSED), result().code)
+    next_run()
+    run(s, { claim, pod })
+    r.w:request():reply(200, live("TiKV", "basic-0"))
+    written(r.w:request(), "new-claim")
+    r.w:run(1)
+    assert.truthy(r.w:request().path:find("/pods/basic-tikv-0", 1, true))
+  end)
 
   it("takes a setting that PD refuses for an answer: others follow, and the script is told", function()
     start {}

@@ -40,6 +40,9 @@ local function give_up(name, taint)
     { key = "node.kubernetes.io/out-of-service", value = "nodeshutdown", effect = "NoExecute" } } } })
 end
 
+--- Something is still dark: it is not over.
+function M.dark() return next(dark) end
+
 function M.taken(node) return node_lost == node or dark[node] ~= nil end
 
 --- Lost nodes that nobody has given up yet: somebody does.

@@ -72,9 +72,9 @@ local function pod_removed(c)
   local suspend = cluster and cluster.spec.suspendAction and cluster.spec.suspendAction.suspendCompute
   if phase == "Failed" or phase == "Succeeded" or suspend then return end
   if cluster and cluster.metadata.deletionTimestamp then return pd_stopped(c) end
+  if (c.age_ms or 0) >= LATE_MS then return end -- of the very version that was meant: nothing could have stopped it
   if not cr.metadata.deletionTimestamp then return restarts.pod_stopped(c, cr, cluster) end
-  -- a late deletion of the very version that was meant: nothing could have stopped it
-  if not cluster or (c.age_ms or 0) >= LATE_MS then return end
+  if not cluster then return end
   for _, claim in ipairs(list(("/api/v1/namespaces/%s/persistentvolumeclaims"):format(c.ns))) do
     local same = label(claim, "instance") == label(c.old, "instance")
     if same and label(claim, "component") == label(c.old, "component") then

@@ -1,5 +1,6 @@
 --- verdict: is everything as people want it? Compares `people.wanted` with the model, after the storm.
 local truth = require "sim.truth"
+local losses = require "sim.losses"
 local people = require "sim.people"
 local restarts = require "sim.oracle_restarts"
 local runtime = require "sim.runtime"
@@ -91,6 +92,9 @@ local function pd_truth(w, wanted)
   local c = all[#all]
   if not c then return "PD was never founded" end
   if #c.members ~= wanted then return ("%d PD members, wanted %d"):format(#c.members, wanted) end
+  for _, m in ipairs(c.members) do
+    if not m.up then return ("S19: all of PD is Ready, member %s is not up"):format(m.name or m.id) end
+  end
   local cluster = get(core(w.ns, "clusters", w.name))
   if (cluster.status or {}).id ~= c.id then
     return ("S19: Cluster %s records PD %s, it is %s"):format(w.name, tostring((cluster.status or {}).id), c.id)
@@ -134,6 +138,7 @@ end
 
 --- What is not as wanted, or nil.
 function M.unlike()
+  if losses.dark() then return ("%s is dark"):format(losses.dark()) end
   for _, w in ipairs(people.wanted) do
     -- one that is to come back is on its way
     if not w.there and w.back then return ("Cluster %s/%s is not back yet"):format(w.ns, w.name) end

@@ -42,11 +42,11 @@ among(const enum kind *kinds, enum kind k)
 	return false;
 }
 
-/* The kind and name that argument 0 means; 0 or an exit code. */
+/* The kind and name that argument `at` means; 0 or an exit code. */
 static int
-target(const struct args *a, const enum kind *kinds, enum kind *k, const char **name)
+target(const struct args *a, int at, const enum kind *kinds, enum kind *k, const char **name)
 {
-	const char *word = args_at(a, 0), *slash = word != NULL ? strchr(word, '/') : NULL;
+	const char *word = args_at(a, at), *slash = word != NULL ? strchr(word, '/') : NULL;
 	bool only_one = kinds[1] == KIND_COUNT;
 	char words[128];
 
@@ -69,15 +69,21 @@ target(const struct args *a, const enum kind *kinds, enum kind *k, const char **
 int
 change_open(struct change *ch, const struct args *a, const enum kind *kinds)
 {
+	return change_open_at(ch, a, 0, kinds);
+}
+
+int
+change_open_at(struct change *ch, const struct args *a, int at, const enum kind *kinds)
+{
 	struct err e = { 0 };
 	const char *name = NULL;
 
 	memset(ch, 0, sizeof *ch);
-	int r = target(a, kinds, &ch->kind, &name);
+	int r = target(a, at, kinds, &ch->kind, &name);
 	if (r != 0)
 		return r;
-	if (args_count(a) > 1)
-		return verb_usage_error(a, "%s: one object at a time", args_at(a, 1));
+	if (args_count(a) > at + 1)
+		return verb_usage_error(a, "%s: one object at a time", args_at(a, at + 1));
 	ch->args = a;
 	ch->dry = args_flag(a, "dry-run");
 	if (client_open(&ch->c, a, &e) < 0)
@@ -164,6 +170,37 @@ change_patch(struct change *ch, cJSON *own_patch, const char *fmt, ...)
 	va_list ap;
 
 	json_free(own_patch);
+	if (r != 0)
+		return r;
+	va_start(ap, fmt);
+	say(ch, fmt, ap);
+	va_end(ap);
+	watch_line(ch);
+	return 0;
+}
+
+static cJSON *
+operation(const char *op, const char *pointer, cJSON *own_value)
+{
+	cJSON *o = json_object();
+
+	json_put_str(o, "op", op);
+	json_put_str(o, "path", pointer);
+	json_put(o, "value", own_value);
+	return o;
+}
+
+int
+change_replace(struct change *ch, const char *pointer, cJSON *own_value, const char *fmt, ...)
+{
+	const char *rv = json_str(ch->object, "metadata.resourceVersion", "");
+	cJSON *patch = json_array();
+	va_list ap;
+
+	json_add(patch, operation("test", "/metadata/resourceVersion", cJSON_CreateString(rv)));
+	json_add(patch, operation("replace", pointer, own_value));
+	int r = request(ch, "PATCH", "application/json-patch+json", patch);
+	json_free(patch);
 	if (r != 0)
 		return r;
 	va_start(ap, fmt);

@@ -53,26 +53,34 @@ annotation(const struct change *ch, const char *key)
 /* ---- restart ---- */
 
 int
+change_restart(struct change *ch, const struct args *a)
+{
+	cJSON *patch = json_object(), *spec = json_object();
+	char now[40];
+
+	(void)a;
+	clock_format(clock_wall(clock_system()), 0, now, sizeof now);
+	if (ch->kind == KIND_TIKV || ch->kind == KIND_PD) {
+		json_free(patch);
+		json_free(spec);
+		return change_patch(ch, change_annotation(RESTART, now),
+			"it restarts gracefully, when the cluster can spare it");
+	}
+	json_put(spec, "template", change_annotation(RESTARTED_AT, now));
+	json_put(patch, "spec", spec);
+	return change_patch(ch, patch, "its %d instances restart, in the order of an upgrade",
+		(int)json_int(ch->object, "spec.replicas", 1));
+}
+
+int
 restart_main(struct args *a)
 {
 	struct change ch;
-	char now[40];
 	int r = change_open(&ch, a, restartable);
 
 	if (r != 0)
 		return r;
-	clock_format(clock_wall(clock_system()), 0, now, sizeof now);
-	if (ch.kind == KIND_TIKV || ch.kind == KIND_PD) {
-		r = change_patch(&ch, change_annotation(RESTART, now),
-			"it restarts gracefully, when the cluster can spare it");
-	} else {
-		cJSON *patch = json_object(), *spec = json_object(), *template;
-		template = change_annotation(RESTARTED_AT, now);
-		json_put(spec, "template", template);
-		json_put(patch, "spec", spec);
-		r = change_patch(&ch, patch, "its %d instances restart, in the order of an upgrade",
-			(int)json_int(ch.object, "spec.replicas", 1));
-	}
+	r = change_restart(&ch, a);
 	change_close(&ch);
 	return r;
 }

@@ -8,6 +8,7 @@ const struct verb verbs[] = {
 	VERB_EXPLAIN,
 	VERB_SCALE_IN,
 	VERB_RESTART,
+	VERB_ROLLOUT,
 	VERB_REPLACE,
 	VERB_EVICT,
 	VERB_HOLD,

@@ -7,7 +7,7 @@
 
 extern const struct opt run_opts[], playground_opts[], simulate_opts[], status_opts[],
 	explain_opts[], plan_opts[], check_opts[], replay_opts[], none_opts[], change_opts[],
-	replace_opts[], evict_opts[], hold_opts[], scale_in_opts[];
+	replace_opts[], evict_opts[], hold_opts[], scale_in_opts[], rollout_opts[];
 int run_main(struct args *a);
 int playground_main(struct args *a);
 int simulate_main(struct args *a);
@@ -18,6 +18,7 @@ int check_main(struct args *a);
 int replay_main(struct args *a);
 int scale_in_main(struct args *a);
 int restart_main(struct args *a);
+int rollout_main(struct args *a);
 int replace_main(struct args *a);
 int evict_main(struct args *a);
 int hold_main(struct args *a);
@@ -117,6 +118,23 @@ int completion_main(struct args *a);
 			"  kubectl tikv restart tikvgroup/basic\n"                               \
 			"  kubectl tikv restart tikv/basic-1",                                   \
 			change_opts, true, restart_main                                          \
+	}
+#define VERB_ROLLOUT                                                                             \
+	{                                                                                        \
+		"rollout", "how a change of a group's template goes on, and its history",        \
+			"status|history|undo|pause|resume|restart KIND/NAME",                    \
+			"status waits until the group is done, as kubectl rollout does: exit "   \
+			"code 1 when it is held,\n"                                              \
+			"or late. undo leads to the revision before, or --to-revision; sizes, "  \
+			"store labels and what\n"                                                \
+			"else restarts nothing stay. pause sets the annotation\n"                \
+			"core.tikv.org/rollout-paused on the group: what restarts now is "       \
+			"finished, nobody else gets\n"                                           \
+			"the template, not even what is broken; all else of the group goes on.", \
+			"  kubectl tikv rollout status tikvgroup/basic\n"                        \
+			"  kubectl tikv rollout history tikvgroup/basic --revision 2\n"          \
+			"  kubectl tikv rollout undo tikvgroup/basic",                           \
+			rollout_opts, true, rollout_main                                         \
 	}
 #define VERB_REPLACE                                                                              \
 	{                                                                                         \

@@ -39,15 +39,18 @@ function M.begin(w, p, i, found)
   p:pd_evict_leaders(found.id)
 end
 
----Leaders that we sent away may come back. The mark goes when a settled PD says that it keeps none away: one
----that has just begun forgets its evictions for a moment, and remembers them later.
+---Leaders that we sent away may come back. The mark goes when PD has done so; or, when it knows of no eviction,
+---once it is settled: one that has just begun forgets its evictions for a moment, and remembers them later.
 ---@return boolean done nothing of ours is left
 function M.take_back(w, p, i, found)
   if not (w.object.metadata.annotations or {})[kube.annotation.evicting] then return true end
   p:watch_pd()
   if not M.loaded(w.pd) then return false end
-  if found.evicting then p:pd_restore_leaders(found.id) end
-  if not w.pd.settled then return false end
+  if found.evicting then
+    p:pd_restore_leaders(found.id)
+  elseif not w.pd.settled then
+    return false
+  end
   p:patch_meta(kube.ref(i.object.kind, w.object), { remove_annotations = { kube.annotation.evicting } })
   return true
 end

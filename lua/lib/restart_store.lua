@@ -11,7 +11,7 @@ function M.needs(object, i, out)
   if not restart.needs(object, i, out) then return end
   out[#out + 1] = { as = "mates", kind = "TiKV", cluster = i.cluster, fields = { name = "metadata.name",
     evicting = kube.path_annotation(kube.annotation.evicting), asked = kube.path_annotation(kube.annotation.evict_leaders),
-    offline = "spec.offline", deleting = "metadata.deletionTimestamp" } }
+    offline = "spec.offline", deleting = "metadata.deletionTimestamp", reason = "status.reason" } }
   out[#out + 1] = { as = "others", pd = i.cluster, stores = "all", wake = json.array { "counts" }, fresh = 30 }
 end
 
@@ -34,6 +34,7 @@ local function ahead(w, i)
   local mine, out = eviction.since(w.object) ~= nil, {}
   for _, m in ipairs(w.mates or {}) do
     local evicts = m.evicting and not m.offline and not m.deleting and m.asked ~= "true"
+      and m.reason ~= "LeadersReturning"
     if evicts and m.name ~= i.name and (not mine or m.name < i.name) then out[#out + 1] = m.name end
   end
   return out
@@ -112,7 +113,7 @@ function M.leaders(w, p, i, id, found)
   if not found or found.state ~= "Up" or id == "" then return end
   if not eviction.asked(w.object) then
     if eviction.take_back(w, p, i, found) then return end
-    return p:retry(w.pd.settled and 2 or 15, "LeadersReturning", "leaders may come back to store %s", found.id)
+    return p:retry(15, "LeadersReturning", "leaders may come back to store %s", found.id)
   end
   if not eviction.loaded(w.pd) then return end
   eviction.begin(w, p, i, found)

@@ -12,7 +12,7 @@
 /* Who acts in a whole world; a later one may rely on the earlier ones. */
 static const char *const all[] = { "nodes", "volumes", "scheduler", "gc", "jobs", "pd", "tikv",
 	"kubelet" };
-static const char *const attached[] = { "pd", "tikv", "attach" };
+static const char *const attached[] = { "audit", "pd", "tikv", "attach" };
 
 static int
 on_admit(void *arg, const struct apisim_admit *in, cJSON **object, cJSON *causes, cJSON *unknown,

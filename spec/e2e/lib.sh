@@ -114,7 +114,7 @@ stack_up() {
 		[ -z "${PD_SERVER:-}" ] || pd_conformance
 	fi
 	bash spec/e2e/stack/stack.sh rest "$D" >/dev/null || { echo "the control plane did not start: see $D/*.log"; exit 1; }
-	volumes 80
+	volumes 120
 	check "manifests apply" k apply -k manifests
 	k -n tikv-system scale deployment tikv-operator --replicas=0 >/dev/null # the one under test runs here
 	k wait --for=condition=Established crd --all --timeout=30s >/dev/null
@@ -144,7 +144,7 @@ operator_start() { # name, more flags
 }
 operator_kill() { # name, signal
 	local pid
-	pid=$(cat "$D/operator-$1.pid") || return 0
+	pid=$(cat "$D/operator-$1.pid" 2>/dev/null) || return 0
 	kill "-${2:-TERM}" "$pid" 2>/dev/null
 	for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
 	rm -f "$D/operator-$1.pid"

@@ -6,14 +6,15 @@ local status = require "lib.status"
 local M = {}
 
 local function sum(groups)
-  local out = { replicas = 0, readyReplicas = 0, updatedReplicas = 0 }
+  local out, wanted = { replicas = 0, readyReplicas = 0, updatedReplicas = 0 }, 0
   for _, g in ipairs(groups) do
-    out.replicas = out.replicas + (tonumber(g.replicas) or 1)
+    wanted = wanted + (tonumber(g.replicas) or 1)
+    out.replicas = out.replicas + (tonumber(g.has) or 0)
     out.readyReplicas = out.readyReplicas + (tonumber(g.ready) or 0)
     out.updatedReplicas = out.updatedReplicas + (tonumber(g.updated) or 0)
     if g.version and (not out.version or semver.compare(g.version, out.version) == -1) then out.version = g.version end
   end
-  return out
+  return out, wanted
 end
 
 ---URL of PD: the recorded one while its group exists; else the first group's, one that serves first.
@@ -165,7 +166,8 @@ function M.of(w, t)
   local old, f = w.object.status or {}, facts_of(w)
   local ph = phase(w, f)
   local s = status.base(w, ph, status.why(t, w.last))
-  local pd, kv = sum(w.pdgroups or {}), sum(w.tikvgroups or {})
+  local pd, pd_wanted = sum(w.pdgroups or {})
+  local kv, kv_wanted = sum(w.tikvgroups or {})
   s.observedClusterGeneration = w.object.metadata.generation
   s.id, s.pd, s.history, s.observedMark = M.id(w), M.pd_url(w), M.history(w), old.observedMark
   s.components = json.array {}
@@ -175,8 +177,8 @@ function M.of(w, t)
       s.components[#s.components + 1] = c[2]
     end
   end
-  s.pdReady, s.tikvReady = ("%d/%d"):format(pd.readyReplicas, pd.replicas),
-    ("%d/%d"):format(kv.readyReplicas, kv.replicas)
+  s.pdReady, s.tikvReady = ("%d/%d"):format(pd.readyReplicas, pd_wanted),
+    ("%d/%d"):format(kv.readyReplicas, kv_wanted)
   s.pdStatus, s.stores = pd_status(w, old), stores(w, old)
   if pd.version and kv.version then
     s.version = semver.compare(kv.version, pd.version) == -1 and kv.version or pd.version

@@ -42,19 +42,31 @@ local function running(w)
   return false, "PodNotRunning"
 end
 
+-- A claim that is missing, or smaller than what the spec asks for (W-28).
+local function volumes_behind(w, i)
+  for n, claim in ipairs(pvc.of(w, i)) do
+    local want = i.spec.volumes[n].storage
+    local has = claim and (claim.capacity or claim.storage)
+    if not has or want and quantity.compare(want, has) == 1 then return true end
+  end
+  return false
+end
+
 local function conditions_of(w, i, facts)
   local old = w.object.status or {}
   local pod = w.pod
   local run, run_reason = running(w)
   local suspended = lifecycle.suspended(w)
   local synced = pod ~= nil and not pod.deleting and (pod.labels or {})[kube.label.revision] == i.revision
-  if suspended or w.deleting then synced = pod == nil end
+  local behind = synced and volumes_behind(w, i)
+  if suspended or w.deleting then synced, behind = pod == nil, false end
   local ready_reason = facts.ready and "Ready" or not run and run_reason or not facts.pod_ready and "PodNotReady"
     or "InstanceNotHealthy"
   local list = {
     conditions.of("Running", run, run_reason),
     conditions.of("Ready", facts.ready, ready_reason),
-    conditions.of("Synced", synced, synced and "Synced" or "PodNotUpToDate"),
+    conditions.of("Synced", synced and not behind,
+      behind and "VolumesNotUpToDate" or synced and "Synced" or "PodNotUpToDate"),
     conditions.of("Suspended", suspended and pod == nil,
       suspended and (pod and "Suspending" or "Suspended") or "Unsuspended"),
   }

@@ -60,7 +60,9 @@ function M.heal(w, p, list, rev)
   for _, m in ipairs(list) do
     if p:full() then return end
     local may = open and ordinal(m) >= s.partition and not m.row.hold
-    if m.outdated and not m.leaving and (m.row.current == rev or may and broken(w, m, stores)) then scaling.again(w, p, m, rev, {}) end
+    -- one that is called back is written by that first
+    local free = not m.leaving and m.row.replace ~= members.UNDONE
+    if m.outdated and free and (m.row.current == rev or may and broken(w, m, stores)) then scaling.again(w, p, m, rev, {}) end
   end
 end
 

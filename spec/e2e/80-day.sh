@@ -121,7 +121,7 @@ eventually 90 "deleted: all is gone but the disks" is "" day get clusters,pdgrou
 check "deleted with Retain: seven disks" is "7" sh -c "kubectl --kubeconfig $D/admin.kubeconfig -n day get pvc -o name | wc -l | tr -d ' '"
 make_day 4
 eventually 150 "made again: all serve" ready "3/3 4/4"
-check "made again: the same PD cluster" is "$id" field day cluster day .status.id
+eventually 30 "made again: the same PD cluster" is "$id" field day cluster day .status.id
 check "made again: the same stores" is "$stores" ids
 kill "$storm_pid"
 check "killed and handed over many times ($(wc -l < "$D/storm.log"))" test "$(wc -l < "$D/storm.log")" -gt 20

@@ -759,6 +759,7 @@ describe("guard", function()
 
   -- ---- G7 ----
 
+  -- E-27
   it("G7 refuses grace 0 while the node may still run", function()
     rig()
     local s = stores()

@@ -55,7 +55,7 @@ describe("Failover of stores, in the toy world,", function()
     ready("basic-tikv-" .. n - 1, true)
   end
 
-  -- W-04, E-28, E-33, U-01, U-02, U-03
+  -- W-04, E-28, E-33, U-01, U-02, U-03, U-04
   it("replaces a lost store on a new disk: the new one serves first, then the old one leaves, its claim last", function()
     up(3)
     lose(2)

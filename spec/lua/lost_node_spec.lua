@@ -51,6 +51,7 @@ describe("A pod whose node is gone, in the toy world,", function()
     assert.is_nil(index(m, "^delete Pod"))
   end)
 
+  -- U-04
   it("goes by force when the node was deleted, and comes back elsewhere on the same disks (E-27, E-28)", function()
     local uid, claim = silent(), m:get("PersistentVolumeClaim", "data-basic-tikv-1").metadata.uid
     m:settle()

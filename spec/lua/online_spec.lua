@@ -65,6 +65,7 @@ describe("A changed config under HotReload", function()
     m:settle()
   end)
 
+  -- P-28, U-63, U-64
   it("reaches every process of TiKV, restarts none, and is in the file of the next start (W-24, T-28)", function()
     local before = {}
     for _, pod in ipairs(m:list "Pod") do before[pod.metadata.name] = pod.metadata.uid end
@@ -99,6 +100,7 @@ describe("A changed config under HotReload", function()
     assert.equal("", group "TiKVGroup".status.reason)
   end)
 
+  -- U-61
   it("tells what needs a restart, by name, until the restart (U-62)", function()
     m.refuses["server.grpc-concurrency"] = 'failed to update, error: Other("config server.grpc-concurrency can not be changed")'
     config("TiKVGroup", '[raftstore]\nraft-log-gc-threshold = 50\n[server]\ngrpc-concurrency = 8\n')

@@ -86,6 +86,27 @@ describe("A story, in the toy world:", function()
     end
   end)
 
+  -- W-28
+  it("Synced looks at the disks too, and components count what is there, not what is wanted", function()
+    up(1, 3)
+    assert.equal("True", condition(m:get("TiKV", "basic-0"), "Synced").status)
+    m.pods_ready = false
+    set(m, "TiKVGroup", "basic", function(s) s.replicas = 5 end)
+    m:get("PersistentVolumeClaim", "data-basic-tikv-0").status.capacity = { storage = "5Gi" }
+    m:settle()
+    local c = condition(m:get("TiKV", "basic-0"), "Synced")
+    assert.equal("VolumesNotUpToDate", c.reason)
+    assert.equal("False", c.status)
+    local status = m:get("Cluster", "basic").status
+    assert.equal(5, status.components[2].replicas)
+    assert.equal("3/5", status.tikvReady)
+    set(m, "TiKVGroup", "basic", function(s) s.replicas, s.scalePolicy = 9, { maxScaleOut = 2 } end)
+    m:settle()
+    status = m:get("Cluster", "basic").status
+    assert.equal("3/9", status.tikvReady)
+    assert.is_true(status.components[2].replicas < 9)
+  end)
+
   -- W-29
   it("a group that drains is Ready if those that stay serve", function()
     up(1, 4, nil, 100)

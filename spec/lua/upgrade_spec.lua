@@ -98,6 +98,7 @@ describe("A rolling change, in the toy world,", function()
     return seen
   end
 
+  -- P-29, E-42, U-42
   it("restarts the stores one after the other, without their leaders, and gives them back (E-29, W-13)", function()
     up(1, 3)
     local before, seen = pods(m, "tikv"), watch()
@@ -120,6 +121,7 @@ describe("A rolling change, in the toy world,", function()
     assert.equal(3, s.updatedReplicas)
   end)
 
+  -- P-02
   it("restarts the leader of PD last, after it has moved (W-43)", function()
     up(3, 1)
     m.leader = "basic-pd-2"
@@ -153,6 +155,7 @@ describe("A rolling change, in the toy world,", function()
     assert.equal("basic-tikv-0", changed(kv, pods(m, "tikv")))
   end)
 
+  -- E-58
   it("stops after one pod when the template is broken, and heals at once when it is corrected (W-12)", function()
     up(1, 3)
     m.broken = function(pod)
@@ -196,6 +199,7 @@ describe("A rolling change, in the toy world,", function()
     for _, o in ipairs(m:list "TiKV") do assert.is_nil(o.metadata.annotations["core.tikv.org/evicting"]) end
   end)
 
+  -- E-43
   it("gives the leaders back when the change is taken back before the pod was stopped", function()
     up(1, 3)
     m.stubborn = true
@@ -279,6 +283,7 @@ describe("A rolling change, in the toy world,", function()
     assert.equal("Ready", status(m, "TiKVGroup").phase)
   end)
 
+  -- U-52, U-57
   it("restarts one instance by annotation, once, through the gates", function()
     up(1, 3)
     local before, seen = pods(m, "tikv"), watch()
@@ -306,6 +311,7 @@ describe("A rolling change, in the toy world,", function()
     assert.equal(3, #seen.order)
   end)
 
+  -- U-53
   it("leaves an instance on hold alone, and updates the others", function()
     up(1, 3)
     local before = pods(m, "tikv")
@@ -332,6 +338,7 @@ describe("A rolling change, in the toy world,", function()
     assert.is_nil(m:get("TiKV", "basic-1").metadata.annotations["core.tikv.org/evicting"])
   end)
 
+  -- P-31
   it("upgrades PD before TiKV, and goes back the other way (E-31, W-21)", function()
     up(1, 3)
     local function version(kind, v) template(m, kind, function(t) t.spec.version = v end) end

@@ -42,7 +42,7 @@ local function holds(gate, action)
 end
 
 -- With these facts untrue for these causes: which of them can never come true?
-local function stuck(gates, facts, causes)
+local function stuck(gates, causes)
   local function held(action)
     for _, g in ipairs(gates) do
       if holds(g, action) then
@@ -95,7 +95,7 @@ local function deadlock(gates, facts)
         local bad = each_choice(facts, list, function(chosen)
           local causes = {}
           for f, row in pairs(chosen) do causes[f] = row end
-          return stuck(gates, facts, causes)
+          return stuck(gates, causes)
         end)
         if bad then return ("%s and %s: %s"):format(gates[a].name, gates[b].name, bad) end
       end

@@ -126,6 +126,7 @@ needs_owner(const struct action *a)
 	case ACTION_JOB:
 	case ACTION_PD_OFFLINE:
 	case ACTION_PD_REMOVE_MEMBER:
+	case ACTION_PD_PURGE:
 		return true;
 	case ACTION_MARK:
 	case ACTION_STATUS:
@@ -135,6 +136,7 @@ needs_owner(const struct action *a)
 	case ACTION_PD_TRANSFER_LEADER:
 	case ACTION_PD_LABELS:
 	case ACTION_PD_CONFIG:
+	case ACTION_PD_STORE_LIMIT:
 	case ACTION_TIKV_CONFIG:
 	case ACTION_EVENT:
 	case ACTION_COUNT:
@@ -231,6 +233,8 @@ send(struct exec_run *r, const struct action *a, struct err *e)
 	case ACTION_PD_REMOVE_MEMBER:
 	case ACTION_PD_LABELS:
 	case ACTION_PD_CONFIG:
+	case ACTION_PD_STORE_LIMIT:
+	case ACTION_PD_PURGE:
 		return exec_pd_send(r, a, e);
 	case ACTION_TIKV_CONFIG:
 		return exec_tikv_send(r, a, e);

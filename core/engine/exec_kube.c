@@ -377,6 +377,8 @@ exec_kube_send(struct exec_run *r, const struct action *a, struct err *e)
 	case ACTION_PD_REMOVE_MEMBER:
 	case ACTION_PD_LABELS:
 	case ACTION_PD_CONFIG:
+	case ACTION_PD_STORE_LIMIT:
+	case ACTION_PD_PURGE:
 	case ACTION_TIKV_CONFIG:
 	case ACTION_COUNT:
 		break;

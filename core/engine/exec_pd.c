@@ -68,6 +68,21 @@ request_of(const struct action *a, struct pd_request *q, struct err *e)
 		buf_puts(&q->path, "/pd/api/v1/config");
 		q->body = json_clone(json_get(a->tree, "items"));
 		return 0;
+	case ACTION_PD_STORE_LIMIT:
+		if (a->store_id != NULL) {
+			segment(&q->path, "/pd/api/v1/store/", a->store_id);
+			buf_puts(&q->path, "/limit");
+		} else {
+			buf_puts(&q->path, "/pd/api/v1/stores/limit");
+		}
+		q->body = json_object();
+		json_put_str(q->body, "type", json_str(a->tree, "type", ""));
+		json_put_int(q->body, "rate", json_int(a->tree, "rate", 0));
+		return 0;
+	case ACTION_PD_PURGE:
+		q->method = "DELETE";
+		buf_puts(&q->path, "/pd/api/v1/stores/remove-tombstone");
+		return 0;
 	case ACTION_APPLY:
 	case ACTION_DELETE:
 	case ACTION_PATCH_META:

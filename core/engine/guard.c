@@ -287,6 +287,8 @@ guard_g2(const struct ask *q, struct err *e)
 	case ACTION_PD_REMOVE_MEMBER:
 	case ACTION_PD_LABELS:
 	case ACTION_PD_CONFIG:
+	case ACTION_PD_STORE_LIMIT:
+	case ACTION_PD_PURGE:
 	case ACTION_TIKV_CONFIG:
 	case ACTION_EVENT:
 	case ACTION_COUNT:

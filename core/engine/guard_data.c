@@ -79,8 +79,8 @@ store_removed(const struct ask *q, const char *id, struct err *e)
 	return 0;
 }
 
-static int
-pd_settled(const struct ask *q, struct err *e)
+int
+guard_pd_settled(const struct ask *q, struct err *e)
 {
 	const char *why = guard_pd_unknown(q);
 
@@ -216,7 +216,7 @@ tikv_proof(const struct ask *q, struct err *e)
 		return guard_no(e, G4, "claim %s: only its TiKV deletes it", q->a->name);
 	if (never_bound(q))
 		return 0;
-	if (pd_settled(q, e) != 0)
+	if (guard_pd_settled(q, e) != 0)
 		return -1;
 	mark = guard_mark(q, q->target_tree, LABEL_STORE);
 	rc = ids_removed(q, mark, &any, e);
@@ -238,7 +238,7 @@ pd_proof(const struct ask *q, struct err *e)
 	if (id[0] == '\0' && mark[0] == '\0' &&
 		json_str(q->target_tree, "spec.volumeName", "")[0] == '\0')
 		return 0;
-	if (pd_settled(q, e) != 0)
+	if (guard_pd_settled(q, e) != 0)
 		return -1;
 	if (pod == NULL)
 		return guard_no(e, G4, "claim %s: its label %s does not tell its pod", q->a->name,
@@ -288,7 +288,7 @@ record_of_proof(const struct ask *q, const char *ids, struct err *e)
 		char *id = xstrndup(at, n);
 		int rc = 0;
 		if (n > 0 && !guard_in_list(old, id)) {
-			rc = pd_settled(q, e);
+			rc = guard_pd_settled(q, e);
 			if (rc == 0)
 				rc = store_removed(q, id, e);
 		}
@@ -310,6 +310,8 @@ guard_g4(const struct ask *q, struct err *e)
 		return guard_no(e, G4, "volume %s: a plan never deletes a volume", a->name);
 	if (guard_is(q, ACTION_DELETE, KIND_CLAIM))
 		return claim_deletion(q, e);
+	if (a->kind == ACTION_PD_PURGE)
+		return guard_purge(q, e);
 	if (a->of != KIND_CLAIM)
 		return 0;
 	if (a->kind == ACTION_PATCH_META)

@@ -529,6 +529,12 @@ guard_g3(const struct ask *q, struct err *e)
 		return q->s->object->kind == KIND_CLUSTER || q->s->object->kind == KIND_PDGROUP
 			       ? 0
 			       : guard_no(e, G3, "not ours: PD's settings");
+	case ACTION_PD_STORE_LIMIT:
+	case ACTION_PD_PURGE:
+		return q->s->object->kind == KIND_CLUSTER
+			       ? 0
+			       : guard_no(e, G3, "not ours: %s is the Cluster's",
+					 action_name(a->kind));
 	case ACTION_PD_TRANSFER_LEADER:
 	case ACTION_EVENT:
 	case ACTION_COUNT:

@@ -364,6 +364,8 @@ guard_g8(const struct ask *q, struct err *e)
 	case ACTION_PD_REMOVE_MEMBER:
 	case ACTION_PD_LABELS:
 	case ACTION_PD_CONFIG:
+	case ACTION_PD_STORE_LIMIT:
+	case ACTION_PD_PURGE:
 		why = guard_pd_unknown(q);
 		if (why != NULL)
 			return guard_no(e, G8, "%s", why);

@@ -5,7 +5,8 @@
  *
  * Trees are owned by the question and made from live caches when it is asked. Rules return 0, or -1
  * with ERR_REFUSED set by guard_no(). guard.c holds G1 and G2, guard_kube.c G3, guard_data.c G4,
- * guard_pd.c G5 and G8, guard_store.c G6, guard_force.c G7, guard_blast.c G9, guard_stopping.c what
+ * guard_purge.c that of tombstones, guard_pd.c G5 and G8, guard_store.c G6, guard_force.c G7,
+ * guard_blast.c G9, guard_stopping.c what
  * G5 and G6 know of own deletions before the cache does.
  */
 #include "engine/guard.h"
@@ -78,6 +79,11 @@ bool guard_never_founded(const struct ask *q);
 const char *guard_component(const cJSON *object);
 /* PD answered lately and is the recorded cluster; else why not. NULL: it is so. */
 const char *guard_pd_unknown(const struct ask *q);
+
+/* The same for a proof (G4): its leader has been seen long enough. 0: it is so. */
+int guard_pd_settled(const struct ask *q, struct err *e);
+/* G4 of pd_purge: PD forgets all tombstones at once, so nothing may speak of any. */
+int guard_purge(const struct ask *q, struct err *e);
 
 struct map *guard_blasts_new(void);   /* of guard.blast */
 struct map *guard_stopping_new(void); /* of guard.stopping */

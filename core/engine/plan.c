@@ -21,6 +21,7 @@ enum field_type {
 	FIELD_SCALARS, /* object of texts, numbers and booleans */
 	FIELD_LIST,    /* list of non-empty texts */
 	FIELD_SECONDS, /* whole number >= 0 */
+	FIELD_RATE,    /* whole number from 1 to 1,000,000 */
 	FIELD_BOOL,
 };
 
@@ -65,6 +66,10 @@ static const struct action_row {
 	[ACTION_PD_LABELS] = { "pd_labels",
 		{ { "store_id", FIELD_ID, true }, { "labels", FIELD_TEXTS, true } } },
 	[ACTION_PD_CONFIG] = { "pd_config", { { "items", FIELD_SCALARS, true } } },
+	[ACTION_PD_STORE_LIMIT] = { "pd_store_limit",
+		{ { "type", FIELD_NAME, true }, { "rate", FIELD_RATE, true },
+			{ "store_id", FIELD_ID, false } } },
+	[ACTION_PD_PURGE] = { "pd_purge", { { "stores", FIELD_LIST, true } } },
 	[ACTION_TIKV_CONFIG] = { "tikv_config",
 		{ { "instance", FIELD_NAME, true }, { "items", FIELD_SCALARS, true } } },
 	[ACTION_JOB] = { "job", { { "object", FIELD_OBJECT, true } } },
@@ -170,6 +175,10 @@ field_fault(const cJSON *v, enum field_type type)
 	case FIELD_SECONDS:
 		return is_number(v, &d) && d == floor(d) && d <= 1e6 ? NULL
 								     : "is no number of seconds";
+	case FIELD_RATE:
+		return is_number(v, &d) && d == floor(d) && d >= 1 && d <= 1e6
+			       ? NULL
+			       : "is no whole number from 1 to 1000000";
 	case FIELD_BOOL:
 		return cJSON_IsBool(v) ? NULL : "is no boolean";
 	}

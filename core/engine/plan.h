@@ -19,6 +19,8 @@
  *   pd_transfer_leader                        member
  *   pd_remove_member                          member_id name
  *   pd_labels   store_id labels               pd_config items   tikv_config instance items
+ *   pd_store_limit  type rate [store_id]      peers a minute; of all stores without store_id
+ *   pd_purge    stores                        ids of all tombstones, and of nothing else
  *   job         object                        event type reason message [kind name uid]
  */
 #include <stdbool.h>
@@ -39,6 +41,8 @@ enum action_kind {
 	ACTION_PD_REMOVE_MEMBER,
 	ACTION_PD_LABELS,
 	ACTION_PD_CONFIG,
+	ACTION_PD_STORE_LIMIT,
+	ACTION_PD_PURGE,
 	ACTION_TIKV_CONFIG,
 	ACTION_JOB,
 	ACTION_EVENT,

@@ -90,6 +90,9 @@ read_label(const cJSON *label, const char *as, const char **key, const char **va
 	*value = json_text(cJSON_GetArrayItem(label, 1));
 	if (!cJSON_IsArray(label) || cJSON_GetArraySize(label) != 2 || !*key || !*value)
 		return err_set(e, ERR_INVALID, "needs: %s: label: expected {key, value}", as);
+	if (!store_label_indexed(*key))
+		return err_set(
+			e, ERR_INVALID, "needs: %s: label: nothing is found by %s", as, *key);
 	return 0;
 }
 

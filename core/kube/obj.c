@@ -14,6 +14,7 @@ static const char *const indexed_labels[] = {
 	"core.tikv.org/instance",
 	"core.tikv.org/component",
 	"core.tikv.org/volume",
+	"core.tikv.org/cluster-id",
 	"app.kubernetes.io/managed-by",
 	"tikv.org/policy",
 	"tikv.org/scripts",
@@ -423,4 +424,13 @@ obj_index_values(const struct obj *o, store_value_fn *fn, void *arg)
 		}
 	}
 	buf_fini(&v);
+}
+
+bool
+store_label_indexed(const char *key)
+{
+	for (size_t i = 0; i < LABELS; i++)
+		if (strcmp(indexed_labels[i], key) == 0)
+			return true;
+	return false;
 }

@@ -93,6 +93,7 @@ enum store_index {
 	STORE_CLUSTER,   /* "ns/name" of spec.cluster.name */
 };
 /* Objects in order of their keys. Returns the count; *out is malloc'ed, the objects are lent. */
+bool store_label_indexed(const char *key);
 size_t store_list(
 	const struct store *s, enum store_index index, const char *value, const struct obj ***out);
 /* The index values of an object, as store_list takes them, for finding who depends on it. */

@@ -32,6 +32,9 @@
 	_(hold, 1, FAULT_COUNT)              \
 	_(pause, 1, FAULT_COUNT)             \
 	_(suspend, 1, FAULT_COUNT)           \
+	_(set_online, 2, FAULT_COUNT)        \
+	_(grow_volumes, 2, FAULT_COUNT)      \
+	_(freeze, 1, FAULT_COUNT)            \
 	_(kill_pod, 4, FAULT_POD_KILLED)     \
 	_(delete_pod, 4, FAULT_POD_DELETED)  \
 	_(crash_node, 4, FAULT_NODE_CRASH)   \

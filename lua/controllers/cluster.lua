@@ -2,14 +2,17 @@
 local kube = require "lib.kube"
 local budget = require "lib.budget"
 local deletion = require "lib.deletion"
+local drain_speed = require "lib.drain_speed"
+local freeze = require "lib.freeze"
 local maintenance = require "lib.maintenance"
 local report = require "lib.report_cluster"
+local tombstones = require "lib.tombstones"
 
 local C = {
   name = "cluster", api = 1, kind = "Cluster", owns = { "PodDisruptionBudget" },
   essential = { "pdgroups", "tikvgroups" },
-  steps = { "owner", "confirmed", "delete", "paused", "finalizer", "features", "budgets", "suspended", "settle",
-    "windows" },
+  steps = { "owner", "confirmed", "delete", "paused", "finalizer", "features", "budgets", "suspended", "freeze",
+    "drain_speed", "tombstones", "settle", "frozen", "windows" },
 }
 
 local GROUP = {
@@ -31,7 +34,10 @@ function C.needs(object)
   local out = budget.needs(object)
   out[#out + 1] = { as = "pdgroups", kind = "PDGroup", cluster = name, fields = GROUP }
   out[#out + 1] = { as = "tikvgroups", kind = "TiKVGroup", cluster = name, fields = GROUP }
-  out[#out + 1] = { as = "pd", pd = name, stores = "none", fresh = 30 }
+  local stores = tombstones.needs(object, out)
+  out[#out + 1] = { as = "pd", pd = name, stores = stores, fresh = 30,
+    wake = json.array { "leader", "members", "counts", "settled", "config", "settings" },
+    settings = json.array(drain_speed.settings(object)) }
   return out
 end
 
@@ -90,6 +96,10 @@ function C.suspended(w, p)
   local s = w.object.spec.suspendAction
   if s and s.suspendCompute then return p:wait("Suspended", "pods are stopped, disks are kept") end
 end
+
+C.freeze, C.frozen = freeze.step, freeze.told
+C.drain_speed = drain_speed.step
+C.tombstones = tombstones.step
 
 -- What keeps the cluster from being whole, the most telling first.
 function C.settle(w, p)

@@ -9,12 +9,13 @@ local pvc = require "lib.pvc"
 local resign = require "lib.resign"
 local restart = require "lib.restart_member"
 local report = require "lib.report_instance"
+local resizing = require "lib.resizing"
 
 local C = {
   name = "pd", api = 1, kind = "PD", owns = { "Pod", "ConfigMap", "PersistentVolumeClaim" },
   essential = { "claims", "pod", "configmap" },
-  steps = { "delete", "cluster", "paused", "finalizer", "leave", "claims", "config", "suspended", "pod", "restart",
-    "ready", "joined", "volumes" },
+  steps = { "delete", "cluster", "paused", "finalizer", "leave", "claims", "config", "suspended", "pod", "resize",
+    "restart", "ready", "joined", "volumes", "resized" },
 }
 
 function C.needs(object)
@@ -77,6 +78,7 @@ function C.restart(w, p)
   return verdict
 end
 
+function C.resize(w, p) return resizing.step(w, p, (facts(w))) end
 function C.ready(w, p) return lifecycle.ready(w, p, (facts(w))) end
 
 function C.joined(w, p)
@@ -98,6 +100,8 @@ function C.volumes(w, p)
   local i, id = facts(w)
   return lifecycle.volumes(w, p, i, lifecycle.ids(w, id))
 end
+
+function C.resized(w, p) return resizing.told(w, p, (facts(w))) end
 
 function C.status(w, t)
   local i, id, found = facts(w)

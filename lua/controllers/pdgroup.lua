@@ -4,6 +4,7 @@ local bootstrap = require "lib.bootstrap"
 local deletion = require "lib.deletion"
 local group = require "lib.group"
 local lost_member = require "lib.lost_member"
+local moving = require "lib.moving"
 local online = require "lib.online"
 local report = require "lib.report_group"
 local scaling = require "lib.scaling"
@@ -14,7 +15,8 @@ local C = {
   name = "pdgroup", api = 1, kind = "PDGroup", owns = { "PD", "Service", "ControllerRevision" },
   essential = { "rows", "claims", "revisions", "siblings" },
   steps = { "delete", "cluster", "paused", "finalizer", "services", "revision", "suspended", "config", "heal",
-    "failover", "grow", "founded", "shrink", "in_place", "online", "scaled", "repair", "update", "settle" },
+    "failover", "grow", "founded", "shrink", "move", "in_place", "online", "scaled", "repair", "update", "moved",
+    "settle" },
 }
 
 -- Until PD is founded every claim of the cluster matters: any may forbid it. Later only our own.
@@ -69,6 +71,16 @@ end
 function C.heal(w, p)
   local rev, list = group.view(w)
   return upgrade.heal(w, p, list, rev)
+end
+
+function C.move(w, p)
+  local _, list = group.view(w)
+  return moving.step(w, p, list)
+end
+
+function C.moved(w, p)
+  local _, list = group.view(w)
+  return moving.told(w, p, list)
 end
 
 function C.in_place(w, p)

@@ -8,13 +8,14 @@ local online = require "lib.online"
 local pvc = require "lib.pvc"
 local report = require "lib.report_instance"
 local restart = require "lib.restart_store"
+local resizing = require "lib.resizing"
 local store = require "lib.store"
 
 local C = {
   name = "tikv", api = 1, kind = "TiKV", owns = { "Pod", "ConfigMap", "PersistentVolumeClaim" },
   essential = { "claims", "pod", "configmap" },
-  steps = { "delete", "cluster", "paused", "finalizer", "leave", "claims", "config", "suspended", "pod", "restart",
-    "ready", "registered", "volumes", "labels", "online", "leaders" },
+  steps = { "delete", "cluster", "paused", "finalizer", "leave", "claims", "config", "suspended", "pod", "resize",
+    "restart", "ready", "registered", "volumes", "labels", "online", "leaders", "resized" },
 }
 
 function C.needs(object)
@@ -84,6 +85,7 @@ function C.restart(w, p)
   return verdict
 end
 
+function C.resize(w, p) return resizing.step(w, p, (facts(w))) end
 function C.ready(w, p) return lifecycle.ready(w, p, (facts(w))) end
 
 -- Only a start waits for PD: a store that is known goes on being served while PD is away.
@@ -117,6 +119,8 @@ function C.labels(w, p)
 end
 
 C.online = online.tikv
+
+function C.resized(w, p) return resizing.told(w, p, (facts(w))) end
 
 function C.status(w, t)
   local i, id, found = facts(w)

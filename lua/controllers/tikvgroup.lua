@@ -3,6 +3,7 @@ local kube = require "lib.kube"
 local deletion = require "lib.deletion"
 local failover = require "lib.failover"
 local group = require "lib.group"
+local moving = require "lib.moving"
 local replacing = require "lib.replacing"
 local report = require "lib.report_group"
 local scaling = require "lib.scaling"
@@ -13,7 +14,8 @@ local C = {
   name = "tikvgroup", api = 1, kind = "TiKVGroup", owns = { "TiKV", "Service", "ControllerRevision" },
   essential = { "rows", "claims", "revisions" },
   steps = { "delete", "cluster", "paused", "finalizer", "services", "revision", "suspended", "config", "heal",
-    "removed", "failover", "replace", "grow", "shrink", "in_place", "scaled", "repair", "update", "settle" },
+    "removed", "failover", "move", "replace", "grow", "shrink", "in_place", "scaled", "repair", "update", "moved",
+    "settle" },
 }
 
 function C.needs(object)
@@ -32,6 +34,11 @@ function C.failover(w, p)
   return failover.stores(w, p, list)
 end
 
+function C.move(w, p)
+  local _, list = group.view(w)
+  return moving.step(w, p, list)
+end
+
 function C.replace(w, p)
   local _, list = group.view(w)
   return replacing.step(w, p, list, scaling.wanted(w.object))
@@ -41,6 +48,11 @@ end
 function C.repair(w, p)
   local _, list = group.view(w)
   return replacing.told(w, p, list) or failover.told(w, p, list)
+end
+
+function C.moved(w, p)
+  local _, list = group.view(w)
+  return moving.told(w, p, list)
 end
 
 function C.grow(w, p)

@@ -5,6 +5,7 @@ local hooks = require "lib.hooks"
 local failover = require "lib.failover"
 local instance = require "lib.instance"
 local members = require "lib.members"
+local moving = require "lib.moving"
 local online = require "lib.online"
 local ordinals = require "lib.ordinals"
 local revision = require "lib.revision"
@@ -24,7 +25,8 @@ function M.needs(group, claims, stores, wake, settings)
     { as = "cluster", kind = "Cluster", name = cluster, fields = instance.CLUSTER },
     { as = "rows", kind = kube.instance_kind[component],
       label = { kube.label.group, group.metadata.name }, fields = shrinking.fields(group) },
-    { as = "claims", kind = "PersistentVolumeClaim", label = claims, fields = ordinals.CLAIM },
+    { as = "claims", kind = "PersistentVolumeClaim", label = claims,
+      fields = kube.merge(kube.merge({}, ordinals.CLAIM), moving.CLAIM) },
     { as = "revisions", kind = "ControllerRevision", owner = group.metadata.uid, fields = revision.FIELDS },
     { as = "pd", pd = cluster, stores = stores, wake = json.array(wake), fresh = 30,
       settings = settings },

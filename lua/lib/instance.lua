@@ -71,6 +71,16 @@ M.GROUP = {
   retention = "spec.persistentVolumeClaimRetentionPolicy",
 }
 
+-- Some volume is to be larger than it is.
+local function grows(object)
+  local has = {}
+  for _, v in ipairs((object.status or {}).volumes or {}) do has[v.name] = v.capacity end
+  for _, v in ipairs(object.spec.volumes or {}) do
+    if has[v.name] and quantity.compare(v.storage, has[v.name]) == 1 then return true end
+  end
+  return false
+end
+
 ---What needs() of PD and TiKV have in common.
 function M.needs(object, claim_fields)
   local i = M.of({}, object)
@@ -85,6 +95,10 @@ function M.needs(object, claim_fields)
   -- the node and the volumes are known by name only once status has them
   local status = object.status or {}
   lost_node.needs(object, out)
+  if grows(object) then
+    out[#out + 1] = { as = "classes", kind = "StorageClass",
+      fields = { name = "metadata.name", expands = "allowVolumeExpansion" } }
+  end
   for n, v in ipairs(status.volumes or {}) do
     if v.volume then
       out[#out + 1] = { as = "volume_" .. n, kind = "PersistentVolume", name = v.volume,

@@ -27,7 +27,8 @@ M.annotation = {
   former_stores = OWN .. "former-stores", replace = OWN .. "replace", spare_for = OWN .. "spare-for",
   destroyed = OWN .. "destroyed", hold = OWN .. "hold",
   operator = OWN .. "operator", behaviour = OWN .. "behaviour", confirm = OWN .. "confirm",
-  online = OWN .. "online-config",
+  online = OWN .. "online-config", attributes = OWN .. "volume-attributes",
+  halted = OWN .. "halted", store_limits = OWN .. "store-limits",
   remove_first = OWN .. "remove-first",
   -- a person's wishes for one instance, and the group's answers
   restart = OWN .. "restart", evict_leaders = OWN .. "evict-leaders",

@@ -62,6 +62,17 @@ local function run_steps(c, w, p)
   return trace, { kind = "settled" }
 end
 
+-- How the pass ended, for the engine: with a time to look again the later of two looks is dropped.
+local function ending(p, v)
+  local out = { kind = v.kind, step = v.step, reason = v.reason, message = v.message, hint = v.hint_text,
+    progress = v.progress_table, after = v.after }
+  if p.within then
+    out.kind, out.after = "retry", math.min(v.after or p.within, p.within)
+    out.reason = out.reason or "Look"
+  end
+  return out
+end
+
 function M.needs(object) return json.array(controller_of(object.kind).needs(object)) end
 
 function M.run(w)
@@ -72,8 +83,7 @@ function M.run(w)
   if story.tell(w, p, status) then after = 0 end
   return {
     actions = json.array(p.actions),
-    verdict = { kind = v.kind, step = v.step, reason = v.reason, message = v.message,
-      hint = v.hint_text, progress = v.progress_table, after = v.after },
+    verdict = ending(p, v),
     trace = json.array(trace),
     status = status,
     status_after = after,

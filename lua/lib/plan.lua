@@ -56,6 +56,11 @@ function Plan:note(reason, fmt, ...)
   return v
 end
 
+---Look again within `seconds`, however the pass ends.
+function Plan:look(seconds)
+  self.within = math.min(self.within or seconds, math.max(seconds, 1))
+end
+
 ---Something waits for PD: it is polled more often.
 function Plan:watch_pd() self.busy = true end
 
@@ -122,6 +127,14 @@ function Plan:pd_labels(store_id, labels)
 end
 
 function Plan:pd_config(items) self:add { action = "pd_config", items = items } end
+
+---@param o {type: "add-peer"|"remove-peer", rate: integer, store_id: string?}
+function Plan:pd_store_limit(o)
+  self:add { action = "pd_store_limit", type = o.type, rate = o.rate, store_id = o.store_id }
+end
+
+---@param ids string[] all tombstones
+function Plan:pd_purge(ids) self:add { action = "pd_purge", stores = json.array(ids) } end
 
 function Plan:tikv_config(instance, items)
   self:add { action = "tikv_config", instance = instance, items = items }

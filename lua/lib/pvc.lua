@@ -11,7 +11,8 @@ M.FIELDS = {
   annotations = "metadata.annotations", storage = "spec.resources.requests.storage",
   class = "spec.storageClassName", attributes = "spec.volumeAttributesClassName",
   modes = "spec.accessModes", volume = "spec.volumeName", phase = "status.phase",
-  capacity = "status.capacity.storage",
+  capacity = "status.capacity.storage", conditions = "status.conditions",
+  growth = "status.allocatedResourceStatuses.storage", attributes_now = "status.currentVolumeAttributesClassName",
 }
 
 local function overlay_of(spec, name)
@@ -99,26 +100,6 @@ function M.recorded(w, i)
   end
 end
 
--- A larger wish grows the claim; other wishes can only be told.
-local function resize(p, i, volume, claim)
-  local order = claim.storage and quantity.compare(volume.storage, claim.storage)
-  if order == 1 then
-    local ids = { cluster_id = (claim.labels or {})[kube.label.cluster_id] }
-    ids.id = (claim.labels or {})[kube.label[i.component == "pd" and "member_id" or "store_id"]]
-    local want = M.build(i, volume, ids)
-    want.metadata.uid = claim.uid
-    want.spec = { accessModes = claim.modes, storageClassName = claim.class,
-      resources = { requests = { storage = volume.storage } } }
-    p:apply(want)
-  elseif order == -1 then
-    p:note("VolumeShrink", "%s has %s, %s is asked for", claim.name, claim.storage, tostring(volume.storage))
-  end
-  if volume.storageClassName and claim.class and volume.storageClassName ~= claim.class then
-    p:note("VolumeClassFixed", "%s has class %s, %s is asked for", claim.name, claim.class, volume.storageClassName)
-  end
-  return order == 1
-end
-
 ---A store that lost its data has a new id on the same disk: the old one is not forgotten.
 ---@param disk table claim or volume
 ---@return string? ids with commas
@@ -130,7 +111,7 @@ function M.former(disk, i, ids)
   return (list or "") ~= "" and list .. "," .. was or was
 end
 
----Step: every volume has its claim, owned by us, labelled, large enough.
+---Step: every volume has its claim, owned by us and labelled. Its size: lib/resizing.
 ---@param ids {cluster_id: string?, id: string?}
 function M.sync(w, p, i, ids)
   for n, claim in ipairs(M.of(w, i)) do
@@ -147,7 +128,7 @@ function M.sync(w, p, i, ids)
         -- taking a disk over is an action of its own; the rest follows when it is ours
         p:patch_meta(kube.ref("PersistentVolumeClaim", claim),
           { annotations = { [kube.annotation.owner_uid] = i.object.metadata.uid } })
-      elseif not resize(p, i, volume, claim) then
+      else
         local want = M.build(i, volume, ids)
         local labels = kube.missing(claim.labels, want.metadata.labels)
         want.metadata.annotations[kube.annotation.former_stores] = M.former(claim, i, ids)

@@ -16,13 +16,30 @@ local function name_of(topology)
   return table.concat(out, ",")
 end
 
----Topologies of the group's policy with how many live instances each has; nil: no policy (W-34).
-function M.counted(group, rows)
+-- Topologies of the group's policy; nil: no policy (W-34).
+local function offered(group)
   local list
   for _, policy in ipairs(group.spec.schedulePolicies or {}) do
     if policy.type == "EvenlySpread" and policy.evenlySpread then list = policy.evenlySpread.topologies end
   end
-  if not list or not list[1] then return nil end
+  return list and list[1] and list or nil
+end
+
+---An instance was placed by a topology that the policy does not offer any more.
+---@param row table
+function M.gone(group, row)
+  local list = offered(group)
+  if not list or not row.topology then return false end
+  for _, t in ipairs(list) do
+    if same(row.topology, t.topology) then return false end
+  end
+  return true
+end
+
+---Topologies of the group's policy with how many live instances each has; nil: no policy.
+function M.counted(group, rows)
+  local list = offered(group)
+  if not list then return nil end
   local out = {}
   for n, t in ipairs(list) do
     local item = { name = name_of(t.topology), topology = t.topology, weight = t.weight or 1, count = 0 }

@@ -31,7 +31,15 @@ end
 --- The template of a group, as people write it.
 function M.template(g)
   local metadata = g.restarted and { annotations = { ["core.tikv.org/restartedAt"] = g.restarted } } or nil
-  return { metadata = metadata, spec = { version = g.version or "v8.5.2", config = g.config or "" } }
+  local is_pd, config = g.kind == "PDGroup", g.config or ""
+  if g.setting then
+    config = config .. (is_pd and "[schedule]\nleader-schedule-limit" or "[raftstore]\nraft-log-gc-threshold")
+      .. " = " .. g.setting .. "\n"
+  end
+  return { metadata = metadata, spec = { version = g.version or "v8.5.2", config = config,
+    updateStrategy = { config = g.setting and "HotReload" or "Restart" },
+    volumes = sim.array { { name = "data", mounts = sim.array { { type = "data" } },
+      storage = ("%dGi"):format(g.size or (is_pd and 10 or 50)) } } } }
 end
 
 local function write_template(w, g)
@@ -86,6 +94,43 @@ function M.roll_back(arg)
   configure(g, g.before)
   write_template(w, g)
   return ("template of %s %s/%s goes back"):format(g.kind, w.ns, g.name)
+end
+
+--- A setting that what runs shall have, without a restart.
+function M.set_online(arg)
+  local w, g = some_group(arg)
+  if not g then return end
+  local was = g.setting
+  g.setting = 10 + math.floor(arg / 31) % 50
+  if not write_template(w, g) then
+    g.setting = was
+    return
+  end
+  return ("%s %s/%s: setting %d, online"):format(g.kind, w.ns, g.name, g.setting)
+end
+
+--- Larger volumes.
+function M.grow_volumes(arg)
+  local w, g = some_group(arg)
+  if not g then return end
+  local was = g.size
+  g.size = (g.size or (g.kind == "PDGroup" and 10 or 50)) + 2
+  if not write_template(w, g) then
+    g.size = was
+    return
+  end
+  return ("%s %s/%s: volumes of %dGi"):format(g.kind, w.ns, g.name, g.size)
+end
+
+--- PD moves nothing for a while.
+function M.freeze(arg)
+  local w = some_cluster(arg)
+  if not w then return end
+  local _, now = sim.wall()
+  w.frozen_until = now + 5000 + math.floor(arg / 31) % 30000
+  local till = sim.format_time(w.frozen_until)
+  sim.request("PATCH", core(w, "clusters", w.name), { spec = { scheduling = { haltUntil = till } } })
+  return ("Cluster %s/%s: PD moves nothing until %s"):format(w.ns, w.name, till)
 end
 
 local function some_instance(arg, kinds)

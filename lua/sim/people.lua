@@ -17,7 +17,8 @@ local crashed, squatters = {}, {}
 ---@field retention string of claims, when the Cluster is deleted
 ---@field untouched boolean nobody deleted an instance or group: counts are exact
 ---@field groups { kind: string, name: string, replicas: integer, deleted: boolean?, version: string?,
---- config: string?, before: string?, restarted: string? }[]
+--- config: string?, before: string?, restarted: string?, setting: integer?, size: integer? }[]
+---@field frozen_until integer? milliseconds
 
 local function core(w, plural, name)
   return CORE:format(w.ns, plural) .. (name and "/" .. name or "")
@@ -54,10 +55,8 @@ local function object(w, kind, name, spec)
 end
 
 local function create_group(w, g)
-  local is_pd, t = g.kind == "PDGroup", changes.template(g)
+  local t = changes.template(g)
   t.spec.resources = { cpu = "1", memory = "1Gi" }
-  t.spec.volumes = sim.array {
-    { name = "data", mounts = sim.array { { type = "data" } }, storage = is_pd and "10Gi" or "50Gi" } }
   sim.request("POST", core(w, PLURAL[g.kind]), object(w, g.kind, g.name, {
     cluster = { name = w.name }, replicas = g.replicas, failover = losses.FAILOVER, template = t }))
 end

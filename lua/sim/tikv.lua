@@ -129,5 +129,11 @@ function M.start()
   end
 end
 
+--- Settings of the process that answers there, or nil.
+function M.settings(host)
+  local process = serving[host]
+  return process and status.settings(process)
+end
+
 M.labels_of = labels_of
 return M

@@ -56,6 +56,8 @@ local function settings(process)
   return tree
 end
 
+M.settings = settings
+
 local function post(process, request)
   local items = request.body
   if type(items) ~= "table" then return 500, TEXT, "failed to update, error: expected a map of texts" end

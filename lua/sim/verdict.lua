@@ -1,6 +1,7 @@
 --- verdict: is everything as people want it? Compares `people.wanted` with the model, after the storm.
 local truth = require "sim.truth"
 local losses = require "sim.losses"
+local in_force = require "sim.in_force"
 local people = require "sim.people"
 local restarts = require "sim.oracle_restarts"
 local runtime = require "sim.runtime"
@@ -133,7 +134,7 @@ local function present(w)
   if #claims < pds + tikvs or w.untouched and #claims ~= pds + tikvs then
     return ("%d claims, wanted %d"):format(#claims, pds + tikvs)
   end
-  return restored(w) or pd_truth(w, pds) or restarts.unlike(w)
+  return restored(w) or in_force.unlike(w) or pd_truth(w, pds) or restarts.unlike(w)
 end
 
 --- What is not as wanted, or nil.

@@ -205,6 +205,12 @@ function plan:pd_remove_member(member_id, name) end
 function plan:pd_labels(store_id, labels) end
 ---@param items table<string, string>
 function plan:pd_config(items) end
+---@param o {type: "add-peer"|"remove-peer", rate: integer, store_id: string?}
+function plan:pd_store_limit(o) end
+---@param ids string[] all tombstones
+function plan:pd_purge(ids) end
+---@param seconds number
+function plan:look(seconds) end
 ---@param instance string
 ---@param items table<string, string>
 function plan:tikv_config(instance, items) end

@@ -179,4 +179,10 @@ for kind, path in pairs { TiKV = "spec.server.labels", TiKVGroup = "spec.templat
   case(kind, "ports: both spellings differ", { [ports] = { peer = { port = 20181 }, status = { port = 20182 } } }, nil, "two spellings")
 end
 
+case("Cluster", "scheduling: halted until a time, at a rate",
+  { ["spec.scheduling"] = { haltUntil = "2026-11-28T04:00:00Z", drainRate = 60 } }, { ["spec.scheduling"] = NONE })
+case("Cluster", "scheduling: halted until no time", { ["spec.scheduling"] = { haltUntil = "tomorrow" } }, nil, "haltUntil")
+case("Cluster", "scheduling: no drain at all", { ["spec.scheduling"] = { drainRate = 0 } }, nil,
+  "greater than or equal to 1")
+
 return cases

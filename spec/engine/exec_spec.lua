@@ -345,10 +345,10 @@ describe("exec", function()
 
   -- ---- PD ----
 
-  local function pd_run(subject, action)
+  local function pd_run(subject, action, owner)
     local plan = S.plan { action }
     r.pd.log = {}
-    r.owner = live("TiKV", "basic-1")
+    r.owner = owner or live("TiKV", "basic-1")
     C.exec_start(x, "TiKV/ns/basic-1", subject, plan, false, on_done, ffi.cast("void *", ffi.cast("uintptr_t", n)))
     local reply = r.pd.reply
     r.pd.reply = function(self, q)
@@ -372,17 +372,22 @@ describe("exec", function()
       '{"zone":"z"}' },
     config = { { action = "pd_config", items = { ["replication.max-replicas"] = 5 } }, "POST /pd/api/v1/config",
       '{"replication.max-replicas":5}' },
+    limit = { { action = "pd_store_limit", type = "add-peer", rate = 30 }, "POST /pd/api/v1/stores/limit",
+      '{"type":"add-peer","rate":30}' },
+    limit_one = { { action = "pd_store_limit", type = "add-peer", rate = 30, store_id = "1" },
+      "POST /pd/api/v1/store/1/limit" },
+    purge = { { action = "pd_purge", stores = kube.list {} }, "DELETE /pd/api/v1/stores/remove-tombstone" },
   } do
     it("checks PD at its leader, then writes there: " .. name .. " (G8)", function()
       start {}
       local s = r:tikv(1, { id = "1" })
-      if name == "config" then s = r:subject("Cluster", "basic") end
+      if ({ config = 1, limit = 1, limit_one = 1, purge = 1 })[name] then s = r:subject("Cluster", "basic") end
       local sent
       r.pd.override[case[2]:match "(/pd.*)$"] = function(q)
         if q.method ~= "GET" then sent = q end
         return 200, '"ok"'
       end
-      local got, log = pd_run(s, case[1])
+      local got, log = pd_run(s, case[1], name == "purge" and live("Cluster", "basic") or nil)
       assert.equal(-1, got.failed, got.msg)
       assert.truthy(log:find("GET /pd/api/v1/members; POST /v3/maintenance/status; " .. case[2], 1, true), log)
       assert.equal("basic-pd-0", sent.url:match("^http://([^.:/]+)"))

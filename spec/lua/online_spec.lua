@@ -65,8 +65,7 @@ describe("A changed config under HotReload", function()
     m:settle()
   end)
 
-  -- P-28, U-63, U-64
-  it("reaches every process of TiKV, restarts none, and is in the file of the next start (W-24, T-28)", function()
+  it("reaches every process of TiKV, restarts none, and is in the file of the next start (W-24, P-28, U-63, U-64)", function()
     local before = {}
     for _, pod in ipairs(m:list "Pod") do before[pod.metadata.name] = pod.metadata.uid end
     config("TiKVGroup", '[raftstore]\nraft-log-gc-threshold = 60\n')
@@ -100,8 +99,7 @@ describe("A changed config under HotReload", function()
     assert.equal("", group "TiKVGroup".status.reason)
   end)
 
-  -- U-61
-  it("tells what needs a restart, by name, until the restart (U-62)", function()
+  it("tells what needs a restart, by name, until the restart (U-61)", function()
     m.refuses["server.grpc-concurrency"] = 'failed to update, error: Other("config server.grpc-concurrency can not be changed")'
     config("TiKVGroup", '[raftstore]\nraft-log-gc-threshold = 50\n[server]\ngrpc-concurrency = 8\n')
     local status = group "TiKV".status
@@ -139,7 +137,7 @@ describe("A changed config under HotReload", function()
     assert.equal(4, m.settings["schedule.leader-schedule-limit"])
   end)
 
-  it("is sent in the very edit that asks for HotReload", function()
+  it("is sent in the very edit that asks for HotReload (U-62)", function()
     m = mini.new()
     things.basic(m, 3, 3)
     m:settle()

@@ -16,6 +16,8 @@ function M.new(scripts)
     settings = {}, tried = {}, live = {}, refuses = {} }, Mini)
   m:put { apiVersion = "v1", kind = "Node", metadata = { name = "node-1" }, spec = {},
     status = { conditions = { { type = "Ready", status = "True" } } } }
+  m:put { apiVersion = "storage.k8s.io/v1", kind = "StorageClass", metadata = { name = "standard" },
+    allowVolumeExpansion = true }
   return m
 end
 
@@ -226,6 +228,9 @@ function Mini:act(subject, a)
     assert(o.metadata.namespace == "ns" and o.metadata.name, "apply without a name")
     local old = self:get(o.kind, o.metadata.name)
     assert((old and old.metadata.uid) == o.metadata.uid, "apply of " .. name .. " without its uid")
+    if old and o.kind == "PersistentVolumeClaim" then
+      o.spec.volumeName, o.status = old.spec.volumeName, old.status
+    end
     if old and o.kind == subject.kind then
       for k, v in pairs(o.spec) do old.spec[k] = v end
       old.metadata.generation = old.metadata.generation + 1
@@ -252,6 +257,16 @@ function Mini:act(subject, a)
     for _, s in ipairs(self.stores) do
       if s.id == a.store_id then s.labels = a.labels end
     end
+  elseif a.action == "pd_store_limit" then
+    for id, l in pairs(self.settings["schedule.store-limit"]) do
+      if not a.store_id or a.store_id == id then l[a.type] = a.rate end
+    end
+  elseif a.action == "pd_purge" then
+    local keep = {}
+    for _, s in ipairs(self.stores) do
+      if s.state ~= "Tombstone" then keep[#keep + 1] = s end
+    end
+    self.stores = keep
   elseif a.action == "pd_config" or a.action == "tikv_config" then
     self:configure(a)
   elseif a.action == "mark" then
@@ -276,6 +291,7 @@ function Mini:configure(a)
     local why = self.refuses[k]
     tried[k] = { value = v, why = why or "" }
     if not why then values[k] = v end
+    if k == "schedule.halt-scheduling" and not a.instance then self.pd.halted = v == "true" end
   end
 end
 
@@ -371,10 +387,16 @@ function Mini:kubelet()
   for _, claim in ipairs(self:list("PersistentVolumeClaim")) do
     if not claim.spec.volumeName then
       claim.spec.volumeName = "pv-" .. claim.metadata.name
+      claim.spec.storageClassName = claim.spec.storageClassName or "standard"
       claim.status = { phase = "Bound", capacity = claim.spec.resources.requests }
       self:put { apiVersion = "v1", kind = "PersistentVolume", metadata = { name = claim.spec.volumeName }, spec = {} }
       self:touch(claim)
       changed = true
+    end
+    local has, wants = claim.status.capacity.storage, claim.spec.resources.requests.storage
+    if has ~= wants and not self.no_driver then
+      claim.status.capacity, changed = { storage = wants }, true
+      self:touch(claim)
     end
   end
   for _, pod in ipairs(self:list("Pod")) do

@@ -147,6 +147,11 @@ round_over(struct pdview *v)
 	v->took_ms = v->ended - v->next.began;
 	round_fini(&v->next);
 	v->all = false;
+	if (v->stale) { /* what this round brought may be older than what made it so */
+		v->asked[PART_EVICTING] = v->asked[PART_SCHEDULERS] = -1;
+		v->asked[PART_HEALTH] = v->asked[PART_CONFIG] = -1;
+	}
+	v->stale = false;
 	plan_next(v);
 }
 
@@ -664,11 +669,7 @@ pdview_poll_now(struct pdview *v)
 {
 	v->again = true;
 	v->all = v->all || v->call == NULL;
-	for (int i = 0; i < PARTS; i++) {
-		if (v->call != NULL && (i == PART_EVICTING || i == PART_SCHEDULERS ||
-					       i == PART_HEALTH || i == PART_CONFIG))
-			v->asked[i] = -1;
-	}
+	v->stale = v->stale || v->call != NULL;
 	if (v->call == NULL && v->endpoints > 0) {
 		int64_t due = v->ended + again_ms(v), now = loop_now(v->conf.loop);
 

@@ -65,6 +65,7 @@ struct pdview {
 	enum part part;
 	int64_t asked[PARTS];   /* when a part was last brought, -1: never */
 	bool again, all;        /* after this round one more; it asks for everything */
+	bool stale;             /* a write of ours fell into this round */
 	bool no_etcd;           /* this PD does not tell etcd's status */
 	int64_t ended, took_ms; /* of the last round */
 	int failures;

@@ -80,7 +80,10 @@ function M.judge(f)
     new["not"], new.left = {}, {}
     for _, k in ipairs(differ) do
       local t = f.tried[k]
-      if f.can(k) and not (t and t.value == sent(f.want[k])) then send[#send + 1] = k end
+      local done = t and t.value == sent(f.want[k])
+      -- PD took it, and another leader may not have heard of it
+      if done and t.why == "" and f.keeps(k) then done = false end
+      if f.can(k) and not done then send[#send + 1] = k end
       new["not"][k] = why_not(t and t.why)
     end
     if same_process then

@@ -65,6 +65,23 @@ describe("pdview", function()
     assert.truthy(pd.changed():find("settings", 1, true))
   end)
 
+  it("asks again for settings that came while they were changed", function()
+    start()
+    local asked
+    f.override["/pd/api/v1/config"] = function(q)
+      asked = true
+      f.override["/pd/api/v1/config"] = nil
+      C.pdview_poll_now(v) -- a write of ours ended while this answer was on its way
+      local status, body = f:answer(q)
+      f.halted = true
+      return status, body
+    end
+    C.pdview_poll_now(v)
+    pd.serve(w, f, 3000)
+    assert.is_true(asked)
+    assert.equal("true", pd.at(v, "settings.schedule.halt-scheduling"))
+  end)
+
   it("tells what became of a setting that was sent", function()
     start()
     pd.changed()

@@ -90,7 +90,7 @@ describe("A story, in the toy world:", function()
   it("Synced looks at the disks too, and components count what is there, not what is wanted", function()
     up(1, 3)
     assert.equal("True", condition(m:get("TiKV", "basic-0"), "Synced").status)
-    m.pods_ready = false
+    m.pods_ready, m.no_driver = false, true
     set(m, "TiKVGroup", "basic", function(s) s.replicas = 5 end)
     m:get("PersistentVolumeClaim", "data-basic-tikv-0").status.capacity = { storage = "5Gi" }
     m:settle()

@@ -179,7 +179,7 @@ local function evicting(w, found)
   end
   local since = old.reason == "EvictingLeaders" and time.parse(old.since or "")
   local left = since and since + M.EVICTION - w.now or M.EVICTION
-  if found.evicting and left <= 0 then return nil end
+  if left <= 0 then return nil end -- PD may also refuse to evict; its moves take the leaders along
   return { reason = "EvictingLeaders", after = math.max(math.min(left, 30), 1),
     act = not found.evicting and "evict" or nil,
     message = ("%d leaders left on store %s; after %d minutes it goes on without them"):format(leaders, found.id,

@@ -12,7 +12,7 @@ local SECTIONS = { "schedule", "replication", "pd-server", "replication-mode", "
   "controller" }
 
 function M.new(conf)
-  local config = defaults()
+  local config = defaults(tonumber(tostring(conf.version):match "^v?(%d+)%.") or 9)
   config.replication["max-replicas"] = conf.max_replicas or 3
   config.replication["location-labels"] = conf.location_labels or ""
   if conf.max_store_down_ms then

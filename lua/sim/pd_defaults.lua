@@ -2,7 +2,17 @@
 -- Left out: what differs per member (urls, name, data-dir) and the list of schedulers.
 local J = require "sim.pd_json"
 
-return function()
+-- What 8.5.2 does not have yet, by section.
+local NEWER = {
+  schedule = { "affinity-schedule-limit", "default-store-limit", "max-affinity-merge-region-size",
+    "split-scatter-schedule-limit" },
+  dashboard = { "temp-dir" },
+  keyspace = { "meta-service-groups" },
+  ["micro-service"] = { "enable-tso-dynamic-switching", "enable-resource-manager-fallback" },
+  controller = { "push-metrics-address", "push-metrics-interval" },
+}
+
+local function all()
   return {
     ["force-new-cluster"] = false, ["enable-grpc-gateway"] = true, ["initial-cluster-state"] = "new",
     ["initial-cluster-token"] = "pd-cluster", join = "", lease = 5,
@@ -103,4 +113,15 @@ return function()
     },
     metering = {},
   }
+end
+
+---@param major integer version of PD
+return function(major)
+  local out = all()
+  if major >= 9 then return out end
+  out.metering = nil
+  for section, keys in pairs(NEWER) do
+    for _, key in ipairs(keys) do out[section][key] = nil end
+  end
+  return out
 end

@@ -106,9 +106,14 @@ on("GET /pd/api/v1/version", "local", function(_, _, m)
   return A.ok(J.object("version", m.version, "build_time", "", "hash", "", "branch", ""))
 end)
 
+local function since(m, ...)
+  local a, b, c = model.parse_version(m.version)
+  return model.at_least(a, b, c, ...)
+end
+
 on("GET /pd/api/v1/status", "local", function(_, _, m)
   return A.ok(J.object("build_ts", "None", "version", m.version, "git_hash", hash(m),
-    "start_timestamp", math.floor(J.wall(m.start_ms or 0) / 1000), "kernel_type", "Classic"))
+    "start_timestamp", math.floor(J.wall(m.start_ms or 0) / 1000), "kernel_type", since(m, 9, 0, 0) and "Classic" or nil))
 end)
 
 on("POST /pd/api/v1/admin/log", "local", function(_, q)
@@ -118,11 +123,6 @@ on("POST /pd/api/v1/admin/log", "local", function(_, q)
   end
   return A.v1(400, ("log level %s is illegal"):format(tostring(level)))
 end)
-
-local function since(m, ...)
-  local a, b, c = model.parse_version(m.version)
-  return model.at_least(a, b, c, ...)
-end
 
 local function indented(status, value) return status, A.V2, J.print(value, "    ") end
 
@@ -135,7 +135,9 @@ on("GET /pd/api/v2/ready", "local", function(c, q, m)
   if q.raw:find "verbose" then
     local known
     if newest then known = c.bootstrapped end
-    return indented(status, J.object("region_loaded", c.bootstrapped, "is_bootstrapped", known))
+    local body = J.object("region_loaded", c.bootstrapped, "is_bootstrapped", known)
+    if status ~= 200 then return A.v2(status, body) end
+    return indented(status, body)
   end
   return status, "", "", m.removed and 2500 or 0
 end)
@@ -174,7 +176,8 @@ on("GET /pd/api/v1/cluster/status", "leader", function(c)
     "replication_status", ""))
 end)
 
-on("GET /pd/api/v1/gc/safepoint", "leader", function()
+on("GET /pd/api/v1/gc/safepoint", "leader", function(c)
+  if not c:at_least(9, 0, 0) then return A.ok(J.object("service_gc_safe_points", J.list {}, "gc_safe_point", 0)) end
   local worker = J.object("service_id", "gc_worker", "expired_at", J.int "9223372036854775807", "safe_point", 0)
   return A.ok(J.object("service_gc_safe_points", J.list { worker }, "gc_safe_point", 0))
 end)
@@ -205,7 +208,7 @@ end)
 local function keyspace(c)
   local at = math.floor(J.wall(c.bootstrap_ms) / 1000)
   return J.object("id", 0, "name", "DEFAULT", "state", "ENABLED", "created_at", at, "state_changed_at", at, "config",
-    { region_bound_type = "txn" })
+    c:at_least(9, 0, 0) and { region_bound_type = "txn" } or nil)
 end
 on("GET /pd/api/v2/keyspaces", "boot", function(c)
   return indented(200, J.object("keyspaces", J.list { keyspace(c) }, "next_page_token", ""))
@@ -214,8 +217,11 @@ on("GET /pd/api/v2/keyspaces/*", "boot", function(c, q)
   if q.args[1] ~= "DEFAULT" then return A.v2(404, "[PD:keyspace:ErrKeyspaceNotFound]keyspace does not exist") end
   return indented(200, keyspace(c))
 end)
-on("GET /pd/api/v2/ms/members/*", "leader", function() return A.v2(404, "not support microservice") end)
-on("GET /pd/api/v2/ms/primary/*", "leader", function() return A.v2(404, "not support microservice") end)
+for _, what in ipairs { "members", "primary" } do
+  on(("GET /pd/api/v2/ms/%s/*"):format(what), "leader", function(c)
+    return A.v2(404, c:at_least(9, 0, 0) and "not support microservice" or "not support micro service")
+  end)
+end
 
 -- The maintenance lock (S18) -------------------------------------------------------------------------
 

@@ -28,14 +28,14 @@ local function region(c, r)
     if r.pending and r.pending[id] then pending[#pending + 1] = p end
   end
   for _, id in ipairs(r.learners or {}) do peers[#peers + 1] = peer(c, r, id, true) end
-  local size = c:size_of(r)
+  local size, newest = c:size_of(r), c:at_least(9, 0, 0)
   return J.object("id", r.id, "start_key", r.start, "end_key", r.stop,
     "epoch", J.object("conf_ver", r.conf_ver, "version", r.version), "peers", peers,
     "leader", (c.knows_leaders or c:heard(r)) and peer(c, r, r.leader) or {},
     "down_peers", c:heard(r) and down[1] and down or nil, "pending_peers", c:heard(r) and pending[1] and pending or nil,
     "cpu_usage", 0, "written_bytes", 0, "read_bytes", 0, "written_keys", 0, "read_keys", 0,
-    "approximate_size", size, "approximate_keys", size > 1 and KEYS or 0, "approximate_kv_size", size,
-    "approximate_columnar_kv_size", 0)
+    "approximate_size", size, "approximate_keys", size > 1 and KEYS or 0,
+    "approximate_kv_size", newest and size or nil, "approximate_columnar_kv_size", newest and 0 or nil)
 end
 
 local function list(c, regions, limit)
@@ -56,10 +56,16 @@ on("GET /pd/api/v1/regions/keyspace/id/*", "boot", function(c, q)
   return list(c, q.args[1] == "0" and c.regions or {})
 end)
 
+--- How 8.5 shows a region that is not there.
+local NOTHING = J.object("id", 0, "start_key", "", "end_key", "", "leader", J.object("role_name", "Voter"),
+  "cpu_usage", 0, "written_bytes", 0, "read_bytes", 0, "written_keys", 0, "read_keys", 0, "approximate_size", 0,
+  "approximate_keys", 0)
+
 on("GET /pd/api/v1/region/id/*", "boot", function(c, q)
   local digits, why = A.id(q.args[1])
   if not digits then return A.v1(400, why) end
   local r = c.region_by_id[tonumber(digits)]
+  if not r and not c:at_least(9, 0, 0) then return A.octets(NOTHING) end
   if not r then return A.v1(404, ("[PD:region:ErrRegionNotFound]region %s not found"):format(digits)) end
   return A.octets(region(c, r))
 end)
@@ -152,13 +158,13 @@ on("GET /pd/api/v1/stats/region", "boot", function(c, q)
   local function map(count, known) return counted and J.null or by_id(count, known) end
   local function leads(id) return (c.led[id] or 0) > 0 and c:leader_count(c.stores[id] or { id = id }) > 0 end
   local function holds(id) return (c.held[id] or 0) > 0 end
-  local per_mib = KEYS / 96
+  local per_mib, newest = KEYS / 96, c:at_least(9, 0, 0)
   return A.ok(J.object("count", #c.regions, "empty_count", figure(empty), "storage_size", figure(total),
-    "user_storage_size", figure(total), "user_columnar_storage_size", 0,
+    "user_storage_size", figure(total), "user_columnar_storage_size", newest and 0 or nil,
     "storage_keys", figure(math.floor(total * per_mib)), "store_leader_count", map(c.led, leads),
     "store_peer_count", map(c.held, holds), "store_leader_size", map(sizes.led, leads),
     "store_leader_keys", map(times(sizes.led, math.floor(per_mib)), leads), "store_peer_size", map(sizes.held, holds),
-    "store_peer_keys", not counted and map(times(sizes.held, math.floor(per_mib)), holds) or nil))
+    "store_peer_keys", not (counted and newest) and map(times(sizes.held, math.floor(per_mib)), holds) or nil))
 end)
 
 -- Operators ----------------------------------------------------------------------------------------

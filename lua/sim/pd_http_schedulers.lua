@@ -42,14 +42,14 @@ on("POST /pd/api/v1/schedulers", "boot", function(c, q)
   if name ~= EVICT and name ~= GRANT then return A.v1(400, "unknown scheduler") end
   if body.store_id == nil then return A.v1(400, "missing store id") end
   local n = A.number(body.store_id)
-  if not n then return A.v1(400, "please input a right store id") end
+  if not n then return A.v1(400, c:at_least(9, 0, 0) and "please input a right store id" or "missing store id") end
   local set = name == EVICT and c.evict or c.grant
   local id = doubled(n)
   local store = c:store_by_digits(id)
   if set[J.id(id)] then return A.ok(APPLIED) end
   if not store then return unknown_store(c, next(set) ~= nil, id) end
   local other = name == EVICT and c.grant or c.evict
-  if other[store.id] and not c:at_least(9, 0, 0) then
+  if (other[store.id] or c.stuck[store.id]) and not c:at_least(9, 0, 0) then
     return A.v1(500, ("[PD:core:ErrPauseLeaderTransfer]store %s is paused for leader transfer"):format(id))
   end
   return A.ok(begin(c, name, store) and "The scheduler is created." or APPLIED)
@@ -67,7 +67,7 @@ on("GET /pd/api/v1/scheduler-config/*/list", "boot", function(c, q)
   local name = q.args[1]
   if name == EVICT and next(c.evict) then return ranges(c.evict, c.batch) end
   if name == GRANT and next(c.grant) then return ranges(c.grant) end
-  if name == "evict-stopping-store-scheduler" and c.coordinator then
+  if name == "evict-stopping-store-scheduler" and c.coordinator and c:at_least(8, 5, 5) then
     local ids = J.list()
     for id, s in sim.pairs(c.stores) do
       if s.stopping then ids[#ids + 1] = J.int(id) end
@@ -81,14 +81,12 @@ on("POST /pd/api/v1/scheduler-config/*/config", "boot", function(c, q)
   if q.args[1] ~= EVICT or not next(c.evict) then return A.missing() end
   local body, bad = A.object(q)
   if not body then return unpack(bad) end
-  if body.batch ~= nil then
-    local max = c:at_least(9, 0, 0) and 100 or 10
-    if type(body.batch) ~= "number" then
-      return A.v1(400, ("invalid argument for 'batch': expected a number, got %s"):format(A.kind(body.batch)))
-    end
-    if body.batch < 1 or body.batch > max then
-      return A.v1(400, ("batch must be an integer in [1, %d]"):format(max))
-    end
+  local batch, newest = body.batch, c:at_least(9, 0, 0)
+  if newest and batch ~= nil and type(batch) ~= "number" then
+    return A.v1(400, ("invalid argument for 'batch': expected a number, got %s"):format(A.kind(batch)))
+  end
+  if type(batch) == "number" and (batch < 1 or batch > (newest and 100 or 10)) then
+    return A.v1(400, newest and "batch must be an integer in [1, 100]" or "batch is invalid, it should be in [1, 10]")
   end
   if body.store_id ~= nil then
     local id = doubled(A.number(body.store_id) or 0)
@@ -96,7 +94,7 @@ on("POST /pd/api/v1/scheduler-config/*/config", "boot", function(c, q)
     if not store then return A.v1(500, store_missing(id)) end
     c:evict_store(store.id)
   end
-  c.batch = body.batch or c.batch
+  c.batch = tonumber(batch) or c.batch
   return A.ok(APPLIED)
 end)
 

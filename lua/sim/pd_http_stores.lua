@@ -152,13 +152,13 @@ local KEY = { name = "^[$]?[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?$",
 local VALUE = { name = "^[-A-Za-z0-9_./]*$", fits = function(v) return v:match "^[-%w_./]*$" end }
 
 --- The complaint about a body of labels, as an answer.
-local function label_fault(q)
+local function label_fault(c, q)
   local labels, broken = A.body(q)
   if broken then return { A.input(A.broken(q.text)) } end
   if A.kind(labels) ~= "object" then return { A.input(A.mismatch(A.kind(labels), "map[string]string")) } end
   for k, v in sim.pairs(labels) do
     if type(v) ~= "string" then return { A.input(A.mismatch(A.kind(v), "string", 7)) } end
-    if k:lower() == "engine" then return { A.input(('label key "%s" is reserved'):format(k)) } end
+    if k:lower() == "engine" and c:at_least(9, 0, 0) then return { A.input(('label key "%s" is reserved'):format(k)) } end
     if not KEY.fits(k) then return { A.input(('%s does not match format "%s"'):format(k, KEY.name)) } end
     if not VALUE.fits(v) then return { A.input(('%s does not match format "%s"'):format(v, VALUE.name)) } end
   end
@@ -168,7 +168,7 @@ end
 on("POST /pd/api/v1/store/*/label", "boot", function(c, q)
   local digits, why = A.id(q.args[1])
   if not digits then return A.input(why) end
-  local fault, labels = label_fault(q)
+  local fault, labels = label_fault(c, q)
   if fault then return unpack(fault) end
   local s = c:store_by_digits(digits)
   if not s then return A.v1(500, ("[PD:cluster:ErrInvalidStoreID]invalid store id %s, not found"):format(digits)) end
@@ -266,7 +266,7 @@ on("POST /pd/api/v1/stores/limit", "boot", function(c, q)
   if not body then return unpack(bad) end
   local kinds, rate = rate_of(body)
   if not kinds then return A.v1(400, rate) end
-  if q.query.ttlSecond then return A.v1(400, "ttlSecond is deprecated") end
+  if q.query.ttlSecond and c:at_least(9, 0, 0) then return A.v1(400, "ttlSecond is deprecated") end
   if body.labels ~= nil and A.kind(body.labels) ~= "object" then
     return A.text(500, ("PANIC: interface conversion: interface {} is %s, not map[string]interface {}\n"
       .. "goroutine 1 [running]:"):format(A.kind(body.labels)))
@@ -274,7 +274,7 @@ on("POST /pd/api/v1/stores/limit", "boot", function(c, q)
   for _, s in sim.pairs(c.stores) do
     local meant = s.node_state < 3
     for k, v in sim.pairs(body.labels or {}) do meant = meant and carries(s, k, v) end
-    if meant then set_limit(c, s, kinds, rate) end
+    if meant and not q.query.ttlSecond then set_limit(c, s, kinds, rate) end -- for a while only, and not shown
   end
   return A.ok "Set store limit successfully."
 end)
@@ -313,7 +313,7 @@ end)
 on("GET /pd/api/v1/hotspot/stores", "boot", function(c)
   local out = {}
   for _, what in ipairs { "bytes-write", "bytes-read", "keys-write", "keys-read", "query-write", "query-read",
-    "cpu-read" } do
+    c:at_least(9, 0, 0) and "cpu-read" or nil } do
     local rates = {}
     for id in sim.pairs(c.stores) do rates[tostring(id)] = 0 end
     out[what .. "-rate"] = rates

@@ -42,7 +42,7 @@ function M.new(conf)
     young = conf.regions or 12,
     next_id = 1,
     coordinator = false,  -- schedulers are loaded
-    evict = {}, evict_saved = {}, batch = 3, grant = {}, paused = {}, checkers = {},
+    evict = {}, evict_saved = {}, batch = 3, grant = {}, paused = {}, stuck = {}, checkers = {},
     tokens = {},          -- store id -> budget of peers it may take, see pd_schedule
     progress = {},
     config = config.new(conf), rules = nil, groups = {}, ttl = {},

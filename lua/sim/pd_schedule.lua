@@ -25,7 +25,7 @@ end
 
 --- After a change to a running follower at once, after a restart when enough regions were heard.
 function Cluster:start_coordinator(synced)
-  self.coordinator, self.preparing, self.evict, self.paused = false, false, {}, {}
+  self.coordinator, self.preparing, self.evict, self.paused, self.stuck = false, false, {}, {}, {}
   if synced and self.bootstrapped then return self:run_coordinator() end
   if self.bootstrapped then self:later(PREPARE_ANYWAY, function() self:run_coordinator() end) end
 end
@@ -36,14 +36,16 @@ function Cluster:prepare_coordinator()
   self:later(PREPARE, function() self:run_coordinator() end)
 end
 
---- A saved eviction that names a purged store is lost as a whole, silently (S23).
+--- A saved eviction that names a purged store is lost as a whole, silently (S23). 8.5 had begun with the living
+--- stores by then: it refuses to evict them until another leads.
 function Cluster:run_coordinator()
   if self.coordinator then return end
   self.coordinator = true
   self.evict = copy(self.evict_saved)
-  for id in pairs(self.evict_saved) do
-    if not self.stores[id] then self.evict = {} end
-  end
+  local lost = false
+  for id in pairs(self.evict_saved) do lost = lost or not self.stores[id] end
+  if lost then self.evict = {} end
+  if lost and not self:at_least(9, 0, 0) then self.stuck, self.evict_saved = self.evict_saved, {} end
   self:wake()
 end
 

@@ -24,7 +24,7 @@ end
 function Cluster:address_clash(s)
   for id, other in sim.pairs(self.stores) do
     if id ~= s.id and other.node_state ~= 3 and not other.destroyed then
-      local peer = other.peer_address == (s.peer_address or s.address) and "peer " or nil
+      local peer = self:at_least(9, 0, 0) and other.peer_address == (s.peer_address or s.address) and "peer " or nil
       local kind = other.address == s.address and "" or peer
       if kind then
         return ("duplicated store %saddress: %s, already registered by %s"):format(kind, describe(s),

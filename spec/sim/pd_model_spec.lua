@@ -129,6 +129,13 @@ describe("the simulated PD", function()
     assert.truthy((w:store(98, { n = 6, silent = true })))
   end)
 
+  it("S9: minds a second record for a peer address from version 9 on", function()
+    for version, taken in pairs { ["v8.5.2"] = true, ["v9.0.0"] = false } do
+      local w = with_stores({ version = version }, { 1, 4, 5 })
+      assert.are.equal(taken, w:store(99, { peer_address = "tikv-1:20160", silent = true }) ~= nil)
+    end
+  end)
+
   it("S10: calls a silent store Disconnected after 20 s and Down after max-store-down-time", function()
     local w = with_stores({}, { 1, 4, 5 })
     w:die(5)
@@ -230,6 +237,25 @@ describe("the simulated PD", function()
     assert.are.equal(500, post("evict-leader-scheduler", 1))
   end)
 
+  it("S19: has the settings, fields and messages of 8.5.2 as that version (seen with a real one)", function()
+    for version, newer in pairs { ["v8.5.2"] = false, ["v9.0.0"] = true } do
+      local w = with_stores({ version = version }, { 1, 4, 5 })
+      local function says(path, text)
+        local _, _, body = ask(w, "pd1", "GET", path)
+        return body:find(text, 1, true) ~= nil
+      end
+      assert.are.equal(newer, says("/pd/api/v1/config", "default-store-limit"))
+      assert.are.equal(newer, says("/pd/api/v1/config", "metering"))
+      assert.are.equal(newer, says("/pd/api/v1/status", "kernel_type"))
+      assert.are.equal(newer, says("/pd/api/v1/regions", "approximate_kv_size"))
+      assert.are.equal(not newer, says("/pd/api/v1/stats/region?count", "store_peer_keys"))
+      assert.are.equal(newer, says("/pd/api/v1/gc/safepoint", "gc_worker"))
+      assert.are.equal(newer, says("/pd/api/v2/ms/members/tso", "microservice"))
+      assert.are.equal(newer and 400 or 200,
+        (ask(w, "pd1", "POST", "/pd/api/v1/stores/limit?ttlSecond=5", '{"rate":15,"type":"add-peer"}')))
+    end
+  end)
+
   it("S16: reports down peers ten minutes after a death, not before", function()
     local w = with_stores({}, { 1, 4, 5 })
     w:die(5)
@@ -273,6 +299,24 @@ describe("the simulated PD", function()
     w.c:purge()
     w.c:resign()
     assert.is_nil(next(w.c.evict))
+  end)
+
+  it("S23: of 8.5 then refuses to evict the living stores that were named, until another leads", function()
+    local function post(w)
+      return (ask(w, "pd1", "POST", "/pd/api/v1/schedulers", '{"name":"evict-leader-scheduler","store_id":1}'))
+    end
+    for version, status in pairs { ["v8.5.2"] = 500, ["v9.0.0"] = 200 } do
+      local w = with_stores({ members = 3, version = version }, { 1, 4, 5, 6 })
+      w.c:evict_store(1)
+      w.c:evict_store(6)
+      w:regions(12, { 1, 4, 5 })
+      w.c:bury(w.c.stores[6])
+      w.c:purge()
+      w.c:resign()
+      assert.are.equal(status, post(w))
+      w.c:resign()
+      assert.are.equal(200, post(w))
+    end
   end)
 
   it("S24: is wedged by an unknown type and can not step down", function()

@@ -50,12 +50,21 @@ end
 
 -- What the hooks do to the model, done to processes -----------------------------------------------
 
-local function by_id()
-  return setmetatable({}, { __index = function(_, id) return { id = id } end })
+--- Switches of one process, written as fields.
+local SWITCH = { no_store = "stores", no_regions = "regions", busy = "busy" }
+
+local function process(w, id)
+  return setmetatable({ id = id }, { __newindex = function(_, key, on)
+    w:act("switch", { id = id, quiet = assert(SWITCH[key], key), on = on == true })
+  end })
+end
+
+local function by_id(make)
+  return setmetatable({}, { __index = function(_, id) return make and make(id) or { id = id } end })
 end
 
 local function facade(w)
-  local c = { stores = by_id(), regions = by_id(), region_by_id = by_id(), next_id = 0 }
+  local c = { stores = by_id(function(id) return process(w, id) end), regions = by_id(), region_by_id = by_id(), next_id = 0 }
   function c.has_leader() return w:leader() ~= nil end
   function c.set_obey(_, on) w:act("deaf", { on = not on }) end
   function c.heartbeat(_, id) return nil, w:act("beat", { id = id }) end
@@ -65,15 +74,6 @@ local function facade(w)
   function c.add_learner(_, region, store) w:act("learner", { region = region.id, id = store }) end
   function c.run_coordinator() end
   return c
-end
-
---- Switches of one process, written as fields.
-local SWITCH = { no_store = "stores", no_regions = "regions", busy = "busy" }
-
-local function process(w, id)
-  return setmetatable({ id = id }, { __newindex = function(_, key, on)
-    w:act("switch", { id = id, quiet = assert(SWITCH[key], key), on = on == true })
-  end })
 end
 
 function M.world(conf)
@@ -168,11 +168,21 @@ function World:boot(ids, n)
 end
 
 --- Two of the regions come from PD, which splits the last one at its key spaces.
-function World:regions(n, ids) self:act("regions", { n = n - 2, ids = caged.json.array(ids) }) end
+function World:regions(n, ids)
+  self:act("regions", { n = n - 2, ids = caged.json.array(ids) })
+  for _ = 1, 40 do
+    local url = ("http://127.78.0.%s:2379/pd/api/v1/stats/region?count"):format(self:leader():sub(3))
+    local _, _, text = curl("GET", url, nil, nil, 5)
+    if (tonumber(text:match '"count": (%d+)') or 0) >= n - 2 then return end
+    self:pass(100)
+  end
+end
+
+function World:hush(what, on) self:act("switch", { quiet = what, on = on }) end
 
 function World:quiet(on)
-  self:act("switch", { quiet = "stores", on = on })
-  self:act("switch", { quiet = "regions", on = on })
+  self:hush("stores", on)
+  self:hush("regions", on)
 end
 
 --- Member ids of the recording are others here.
@@ -197,9 +207,10 @@ function World:ask(e)
 end
 
 --- What has its time to become true is asked again.
-World.patience = 3000
+World.patience = 12000
 
---- When a store is Serving is decided each ten seconds, since PD started.
-World.volatile = "%.node_state"
+--- When a store is Serving is decided each ten seconds since PD started; a new leader knows a score as soon as
+--- the next heartbeat comes; stacks were cut out of the recordings.
+World.volatile = { "%.node_state", "%.slow_score", "%.stack%[%]" }
 
 return M

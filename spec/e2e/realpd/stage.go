@@ -81,6 +81,9 @@ func (t *stage) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	}
 }
 
+// heard is how long it takes until PD has taken what was told to it.
+const heard = 50 * time.Millisecond
+
 // at is the address of a member: pd1 has 127.78.0.1.
 func at(member string) string { return "127.78.0." + strings.TrimPrefix(member, "pd") }
 
@@ -134,17 +137,21 @@ func (t *stage) hang(a words) error {
 	return t.servers[a.Name].cmd.Process.Signal(sign)
 }
 
+func (t *stage) members() []string {
+	var out []string
+	for name := range t.servers {
+		out = append(out, at(name)+":2379")
+	}
+	return out
+}
+
 // put has a store register. A silent one does no more than that.
 func (t *stage) put(a words) error {
-	var members []string
-	for name := range t.servers {
-		members = append(members, at(name)+":2379")
-	}
 	dir, err := os.MkdirTemp(t.dir, "store")
 	if err != nil {
 		return err
 	}
-	s := &actor{store: newStore(t.names, t.rafts, dir, members, a.Store, 1)}
+	s := &actor{store: newStore(t.names, t.rafts, dir, t.members(), a.Store, 1)}
 	s.beats, s.reports = time.Second, 3*time.Second // as in the recordings
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
@@ -239,7 +246,15 @@ func (t *stage) deaf(a words) error {
 func (t *stage) beat(a words) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	_, err := t.stores[a.ID].heartbeat(ctx)
+	s := t.stores[a.ID]
+	// over a connection of its own: that of the store may be about to follow another leader
+	once := newStore(t.names, t.rafts, s.dir, t.members(), s.meta, 1)
+	once.id, once.started = s.id, s.started
+	if err := once.connect(ctx); err != nil {
+		return err
+	}
+	defer once.conn.Close()
+	_, err := once.heartbeat(ctx)
 	return err
 }
 
@@ -279,7 +294,7 @@ func (t *stage) learner(a words) error {
 	m.RegionEpoch.ConfVer++
 	g.meta = m
 	r.tell(g)
-	time.Sleep(lag) // PD has heard of it
+	time.Sleep(heard)
 	return nil
 }
 
@@ -331,6 +346,7 @@ func (t *stage) make(a words) error {
 		t.order = append(t.order, m.Id)
 		s.raft.tell(s.raft.add(m, m.Peers[0]))
 	}
+	time.Sleep(heard)
 	return nil
 }
 

@@ -294,7 +294,12 @@ run_main(struct args *a)
 		return verb_usage_error(a, "--log-format %s: json or text", format);
 	if (args_count(a) > 0)
 		return verb_usage_error(a, "takes no arguments: %s", args_at(a, 0));
+	/* One thread, small objects that live for long: fast bins only wait to be merged, and large
+	 * buffers go back at once instead of leaving holes. */
 	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_MXFAST, 0);
+	mallopt(M_MMAP_THRESHOLD, 256 << 10);
+	mallopt(M_TRIM_THRESHOLD, 512 << 10);
 	struct run run = { .loop = loop_event_new() };
 	run.log = log_new(clock_system(), level, strcmp(format, "json") == 0, NULL, NULL);
 	run.metrics = metrics_new();

@@ -392,6 +392,8 @@ void
 ctl_event(struct ctl *c, const struct obj *old, const struct obj *now)
 {
 	const struct obj *o = now ? now : old;
+	/* Read once for all that compare it below. */
+	const cJSON *tree = obj_tree(o);
 	struct waking x = { .c = c };
 
 	expect_saw(c->conf.expect, old, now, on_freed, c);
@@ -402,6 +404,7 @@ ctl_event(struct ctl *c, const struct obj *old, const struct obj *now)
 		: !now ? "is gone"
 		       : "changed");
 	world_interested(c->conf.world, old, now, wake_because, &x);
+	json_free(tree);
 	ctl_arm(c);
 }
 

@@ -26,7 +26,7 @@ OBJ   = $(SRC:core/%.c=$(OUT)/%.o) $(OUT)/embed.o
 BIN   = $(if $(SAN),$(OUT)/tikv-operator,$(BUILD)/tikv-operator)
 ASSET = $(shell find lua crds examples/basic examples/demo -name '*.lua' -o -name '*.yaml' ! -name kustomization.yaml | LC_ALL=C sort)
 
-.PHONY: help demo build test specs e2e sim bench fuzz lint layers format install clean deps core
+.PHONY: help demo build prestop test specs e2e sim bench fuzz lint layers format install clean deps core
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -44,6 +44,13 @@ $(BIN): $(OBJ)
 	@echo '  link  $@'
 	@$(CC) $(SANFLAG) -o $@ $(OBJ) $(LDLIBS)
 	@ln -sf tikv-operator $(dir $@)kubectl-tikv
+
+# The program of the pods' preStop hooks is static: it runs in images that are not ours.
+prestop: $(BUILD)/prestop
+$(BUILD)/prestop: $(wildcard core/prestop/*.[ch])
+	@echo '  link  $@'
+	@$(CC) -std=c11 -D_GNU_SOURCE -Os -Wall -Wextra -Wshadow -Werror -Icore -static -s -o $@ $(filter %.c,$^) \
+		-lssl -lcrypto 2>$(BUILD)/prestop.log || { cat $(BUILD)/prestop.log; exit 1; }
 
 core: $(OUT)/core.so # the C core as a library, for the specs
 $(OUT)/core.so: $(filter-out $(OUT)/app/main.o,$(OBJ))

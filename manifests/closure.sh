@@ -5,6 +5,7 @@ mkdir -p "$2" "$2/tmp" "$2/etc/ssl/certs"
 chmod 1777 "$2/tmp"
 cp "$1" "$2/tikv-operator"
 strip "$2/tikv-operator"
+cp "$(dirname "$1")/prestop" "$2/prestop" # static: pods copy it into their own images
 libs=$(dirname "$(ldd "$1" | awk '/libc\.so/ {print $3}')") # where the loader looks without being told
 mkdir -p "$2$libs"
 ldd "$1" | awk '/=> \//{print $3} /^\t\/lib/{print $1}' | while read -r lib; do

@@ -75,7 +75,13 @@ function C.config(w, p)
 end
 
 function C.suspended(w, p) return lifecycle.suspend(w, p, (facts(w))) end
-function C.pod(w, p) return lifecycle.pod(w, p, (facts(w))) end
+
+function C.pod(w, p)
+  local i, _, found = facts(w)
+  if w.pod and w.pod.deleting then restart.stopping(w, p, i, found) end
+  return lifecycle.pod(w, p, i)
+end
+
 
 -- A restart that waits holds up nothing else.
 function C.restart(w, p)
@@ -97,6 +103,10 @@ function C.registered(w, p)
   if id == "" then
     p:watch_pd()
     return store.unregistered(w, p, i)
+  end
+  if found and not store.heard(w, found) then
+    p:watch_pd()
+    return p:retry(1, "Starting", "PD has not heard of store %s since its pod was made", id)
   end
   if found and found.state ~= "Up" then
     return p:wait("StoreNotUp", "PD calls store %s %s", id, tostring(found.state))

@@ -5,7 +5,7 @@ local kube = require "lib.kube"
 local overlay = require "lib.overlay"
 local questions = require "lib.questions"
 
-local M = { FORMAT = 1 }
+local M = { FORMAT = 2 }
 
 local USER = 1000
 -- What a container gets that names no resources, so that the pod stays Guaranteed.
@@ -136,6 +136,32 @@ local function mounts_of(i)
   return volumes, mounts
 end
 
+-- The preStop hook ------------------------------------------------------------------------------
+
+M.PRESTOP = "ti-prestop"
+local HOOK_AT = "/ti-prestop"
+
+-- Our own program, copied from the operator's image: it waits until the store leads nothing, or gives
+-- PD's leadership away. Without an image there is no hook.
+local function add_hook(w, i, spec)
+  local image = i.spec.preStop and i.spec.preStop.image or w.operator and w.operator.prestop_image
+  if not image or image == "" then return end
+  local command = { HOOK_AT .. "/prestop", i.component, "--port",
+    tostring(i.component == "pd" and i.client_port or i.status_port) }
+  local function add(...)
+    for _, word in ipairs { ... } do command[#command + 1] = word end
+  end
+  if i.component == "pd" then add("--name", i.pod) end
+  local tls = KIT[i.component].tls
+  if i.tls then add("--cacert", tls .. "/ca.crt", "--cert", tls .. "/tls.crt", "--key", tls .. "/tls.key") end
+  local main, mount = spec.containers[1], { name = M.PRESTOP, mountPath = HOOK_AT }
+  main.lifecycle = { preStop = { exec = { command = command } } }
+  main.volumeMounts[#main.volumeMounts + 1] = { name = M.PRESTOP, mountPath = HOOK_AT, readOnly = true }
+  spec.volumes[#spec.volumes + 1] = { name = M.PRESTOP, emptyDir = { sizeLimit = "16Mi" } }
+  spec.initContainers = { { name = M.PRESTOP, image = image, imagePullPolicy = "IfNotPresent",
+    command = { "/prestop", "copy", HOOK_AT }, volumeMounts = { mount }, resources = { limits = kube.clone(SMALL) } } }
+end
+
 -- Placement --------------------------------------------------------------------------------------
 
 local function spread(i)
@@ -239,6 +265,7 @@ end
 function M.build(w, i)
   local pod = metadata(i)
   pod.spec = body(i)
+  add_hook(w, i, pod.spec)
   local o = i.spec.overlay and i.spec.overlay.pod
   pod = overlay.apply(pod, o, i.spec.topology)
   guarantee_all(pod, i.component)

@@ -61,7 +61,7 @@ local function conditions_of(w, i, facts)
   local behind = synced and volumes_behind(w, i)
   if suspended or w.deleting then synced, behind = pod == nil, false end
   local ready_reason = facts.ready and "Ready" or not run and run_reason or not facts.pod_ready and "PodNotReady"
-    or "InstanceNotHealthy"
+    or facts.silent and "NoHeartbeat" or "InstanceNotHealthy"
   local list = {
     conditions.of("Running", run, run_reason),
     conditions.of("Ready", facts.ready, ready_reason),
@@ -158,6 +158,7 @@ function M.tikv(w, t, i, id, found)
     facts.more = { online.condition(w, t, w.object.status and w.object.status.conditions) }
   end
   if known then facts.healthy = found ~= nil and (found.state == "Up" or found.state == "Offline") end
+  if found and not store.heard(w, found) then facts.healthy, facts.silent = false, true end
   local s, old = common(w, t, i, facts)
   s.formerStores = store.former(old, id)
   s.state, s.storeState = old.state, old.storeState

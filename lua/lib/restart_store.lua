@@ -1,7 +1,9 @@
 --- restart_store: how a running store is restarted: the others are well, its leaders are away, then its pod.
 local kube = require "lib.kube"
 local eviction = require "lib.eviction"
+local pods = require "lib.pod"
 local restart = require "lib.restart"
+local store = require "lib.store"
 
 local M = {}
 
@@ -60,6 +62,7 @@ end
 local function serves(w, i, id, found)
   if id == "" then return w.pod.ready == "True" end
   if found and found.state ~= "Up" and w.pd.settled then return false end
+  if found and not store.heard(w, found) then return false end
   if w.pod.ready == "True" then return true end
   return found ~= nil and (tonumber(found.leaders) or 0) > 0 and restart.running(w, i)
 end
@@ -106,6 +109,16 @@ function M.step(w, p, i, id, found)
     return restart.wait(p, reason, why, after)
   end
   return leaders(w, p, i, found) or restart.now(w, p, i, due, grace(found))
+end
+
+---A pod that somebody else stops, and that waits in its hook until it leads nothing: its leaders leave.
+function M.stopping(w, p, i, found)
+  local waits = false
+  for _, c in ipairs(w.pod.init or {}) do waits = waits or c.name == pods.PRESTOP end
+  local leads = found and found.state == "Up" and (tonumber(found.leaders) or 0) > 0
+  if not waits or not leads or not eviction.loaded(w.pd) or eviction.futile(w.pd) then return end
+  p:watch_pd()
+  eviction.begin(w, p, i, found)
 end
 
 ---Step, among the last: who wants the leaders of a store that serves to be away, or back.

@@ -77,6 +77,14 @@ function M.unregistered(w, p, i)
   return p:wait("NotRegistered", "PD has no store at %s", i.address)
 end
 
+---PD has heard of the store since its pod was made; a store that PD calls Up may have spoken before that.
+---Ages are compared, not times: PD's clock and ours may differ.
+function M.heard(w, found)
+  local made = w.pod and time.parse(w.pod.created or "")
+  if not made or not found.heartbeat_age or found.state ~= "Up" then return true end
+  return found.heartbeat_age + (tonumber(w.pd.age) or 0) <= w.now - made + 2
+end
+
 -- Some labels have an official name on nodes, and a short one in PD's configuration.
 local WELL_KNOWN = {
   region = "topology.kubernetes.io/region", zone = "topology.kubernetes.io/zone", host = "kubernetes.io/hostname",

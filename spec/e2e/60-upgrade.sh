@@ -9,7 +9,10 @@ renewed() { comm -13 "$D/roll.before" <(uids "$1") | cut -d= -f1 | tr '\n' ' '; 
 change() { uids "${1%group}" > "$D/roll.before"; k -n roll patch "$1" basic --type merge -p "$2" >/dev/null; }
 group() { field roll "$1" basic '.status.phase} {.status.reason'; }
 settled() { is "$(field roll "$1" basic '.metadata.generation')" field roll "$1" basic '.status.observedGeneration' && is "Ready " group "$1" && is "3 3" field roll "$1" basic '.status.updatedReplicas} {.status.readyReplicas'; }
-setting() { printf '{"spec":{"template":{"spec":{"config":"[log.file]\\nmax-days = %s\\n"}}}}' "$1"; }
+# a short tick: what PD's leader says counts after five seconds, not after minutes
+TICK='[raftstore]\npd-heartbeat-tick-interval = \"2s\"\n'
+config() { printf '{"spec":{"template":{"spec":{"config":"%s"}}}}' "$1"; }
+setting() { config "[log.file]\\nmax-days = $1\\n"; }
 watch_pods() { # at most one pod of a component is away at any look
 	most=0
 	while [ -f "$D/roll.watch" ]; do
@@ -22,7 +25,7 @@ first=$(field roll tikvgroup basic .status.currentRevision)
 touch "$D/roll.watch"
 echo 0 > "$D/roll.most"
 watch_pods tikv &
-change tikvgroup "$(setting 7)"
+change tikvgroup "$(config "${TICK}[log.file]\\nmax-days = 7\\n")"
 eventually 60 "a changed setting: three stores restart" settled tikvgroup
 rm "$D/roll.watch"
 check "one at a time" is "1" cat "$D/roll.most"
@@ -42,12 +45,12 @@ change pdgroup "$(setting 7)"
 eventually 60 "PD's members restart, the leader last" settled pdgroup
 check "all of them" is "basic-pd-0 basic-pd-1 basic-pd-2 " renewed pd
 
-change tikvgroup '{"spec":{"template":{"spec":{"config":"refused-at-start = true\n"}}}}'
+change tikvgroup "$(config "${TICK}refused-at-start = true\\n")"
 eventually 40 "a broken template: one pod has it" is "basic-tikv-2 " renewed tikv
 sleep 15
 check "and no other" is "basic-tikv-2 " renewed tikv
 check "the group says whom it waits for" has "basic-2" field roll tikvgroup basic .status.message
-k -n roll patch tikvgroup basic --type merge -p "$(setting 9)" >/dev/null
+k -n roll patch tikvgroup basic --type merge -p "$(config "$TICK")" >/dev/null
 eventually 90 "corrected: it is healed, and the others follow" settled tikvgroup
 
 change tikvgroup '{"spec":{"updateStrategy":{"rollingUpdate":{"partition":2}},"template":{"metadata":{"annotations":{"core.tikv.org/restartedAt":"now"}}}}}'

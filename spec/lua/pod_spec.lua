@@ -110,8 +110,28 @@ describe("A pod", function()
     assert.equal("y", p.metadata.labels.x)
   end)
 
+  it("waits in a hook of ours before it stops, where the image of the program is known; Guaranteed as before (W-53)", function()
+    assert.is_nil(pod.build(tikv()).spec.initContainers)
+    local w, i = tikv()
+    w.operator = { prestop_image = "operator:1" }
+    local p = pod.build(w, i)
+    assert.same({ "/ti-prestop/prestop", "tikv", "--port", "20180" }, container(p, "tikv").lifecycle.preStop.exec.command)
+    local copy = container(p, "ti-prestop")
+    assert.equal("operator:1", copy.image)
+    assert.same({ "/prestop", "copy", "/ti-prestop" }, copy.command)
+    assert.same(copy.resources.limits, copy.resources.requests)
+    assert.truthy(copy.resources.limits.cpu and copy.resources.limits.memory)
+    w, i = tikv { preStop = { image = "mine:2" } }
+    assert.equal("mine:2", container(pod.build(w, i), "ti-prestop").image)
+    w, i = pd({}, { tls = true })
+    w.operator = { prestop_image = "operator:1" }
+    assert.equal("/ti-prestop/prestop pd --port 2379 --name basic-pd-0 --cacert /var/lib/pd-tls/ca.crt "
+      .. "--cert /var/lib/pd-tls/tls.crt --key /var/lib/pd-tls/tls.key",
+      table.concat(container(pod.build(w, i), "pd").lifecycle.preStop.exec.command, " "))
+  end)
+
   it("carries the format that it was rendered with", function()
-    assert.equal("1", pod.build(tikv()).metadata.annotations["core.tikv.org/format"])
+    assert.equal("2", pod.build(tikv()).metadata.annotations["core.tikv.org/format"])
   end)
 
   for _, row in ipairs {

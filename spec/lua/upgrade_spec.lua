@@ -440,6 +440,40 @@ describe("A rolling change, in the toy world,", function()
     assert.equal("basic-tikv-0", changed(before, pods(m, "tikv")))
   end)
 
+  -- P-39, E-50
+  it("restarts nothing because the operator renders otherwise by now; the next restart takes it along (E-39, W-17)", function()
+    up(3, 3)
+    local pd, kv = pods(m, "pd"), pods(m, "tikv")
+    m.operator = { version = "2", namespaced = false, prestop_image = "operator:2" }
+    local pod_lib = require "lib.pod"
+    local was = pod_lib.FORMAT
+    pod_lib.FORMAT = 99
+    days(m, 3)
+    assert.same({}, m.writes)
+    assert.equal("", changed(pd, pods(m, "pd")) .. changed(kv, pods(m, "tikv")))
+    template(m, "TiKVGroup", config "a = 2")
+    days(m)
+    pod_lib.FORMAT = was
+    local pod = m:get("Pod", "basic-tikv-0")
+    assert.equal("99", pod.metadata.annotations["core.tikv.org/format"])
+    assert.equal("operator:2", pod.spec.initContainers[1].image)
+  end)
+
+  it("sends the leaders away from a pod that somebody stops and that waits in its hook (E-12)", function()
+    m.operator = { version = "2", namespaced = false, prestop_image = "operator:2" }
+    up(1, 3)
+    local pod = m:get("Pod", "basic-tikv-1")
+    pod.metadata.finalizers, pod.status.initContainerStatuses = { "kubelet" }, { { name = "ti-prestop" } }
+    m:delete("Pod", "basic-tikv-1")
+    days(m, 2)
+    assert.equal(0, m.stores[2].leaders)
+    pod.metadata.finalizers = {}
+    m:delete("Pod", "basic-tikv-1")
+    days(m, 3)
+    assert.is_nil(m.stores[2].evicting)
+    assert.is_nil(m:get("TiKV", "basic-1").metadata.annotations["core.tikv.org/evicting"])
+  end)
+
   it("costs no more than eight writes for a store", function()
     up(1, 3)
     for k in pairs(m.status_writes) do m.status_writes[k] = 0 end

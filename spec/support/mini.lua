@@ -161,7 +161,7 @@ end
 
 function Mini:world(o)
   local w = { now = self.now, clock = { hour = 12 }, kind = o.kind, object = copy(o),
-    deleting = o.metadata.deletionTimestamp ~= nil, operator = { version = "1", namespaced = false }, ages = {},
+    deleting = o.metadata.deletionTimestamp ~= nil, operator = self.operator or { version = "1", namespaced = false }, ages = {},
     unknown = {} }
   for _, item in ipairs(self.scripts.needs(copy(o))) do
     assert(item.as and w[item.as] == nil, "named twice: " .. tostring(item.as))

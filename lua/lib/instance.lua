@@ -71,6 +71,10 @@ M.GROUP = {
   retention = "spec.persistentVolumeClaimRetentionPolicy",
 }
 
+---Fields of storage classes: only for a start and for growing.
+M.CLASS = { name = "metadata.name", expands = "allowVolumeExpansion", binding = "volumeBindingMode",
+  default = kube.path_annotation("storageclass.kubernetes.io/is-default-class") }
+
 -- Some volume is to be larger than it is.
 local function grows(object)
   local has = {}
@@ -95,9 +99,8 @@ function M.needs(object, claim_fields)
   -- the node and the volumes are known by name only once status has them
   local status = object.status or {}
   lost_node.needs(object, out)
-  if grows(object) then
-    out[#out + 1] = { as = "classes", kind = "StorageClass",
-      fields = { name = "metadata.name", expands = "allowVolumeExpansion" } }
+  if grows(object) or not status.pod then
+    out[#out + 1] = { as = "classes", kind = "StorageClass", fields = M.CLASS }
   end
   for n, v in ipairs(status.volumes or {}) do
     if v.volume then

@@ -141,6 +141,15 @@ function M.sync(w, p, i, ids)
   end
 end
 
+-- A disk that is bound when its pod is placed: such a pod can be made together with its claim. Any other
+-- would only be tried in vain by the scheduler, and wait longer for the next try.
+local function binds_late(w, class)
+  for _, c in ipairs(w.classes or {}) do
+    if c.name == class or not class and c.default == "true" then return c.binding == "WaitForFirstConsumer" end
+  end
+  return false
+end
+
 ---A pod mounts only claims that are ours: seen to be, or made earlier in this very plan.
 ---@return string? name of the first claim that is not
 function M.not_ready(w, p, i)
@@ -152,7 +161,8 @@ function M.not_ready(w, p, i)
   for n, claim in ipairs(M.of(w, i)) do
     local name = kube.claim_name(i.spec.volumes[n].name, i.pod)
     local owner = claim and (claim.annotations or {})[kube.annotation.owner_uid]
-    if owner ~= i.object.metadata.uid and (claim or not made[name]) then return name end
+    local together = made[name] and not claim and binds_late(w, i.spec.volumes[n].storageClassName)
+    if owner ~= i.object.metadata.uid and not together then return name end
   end
 end
 

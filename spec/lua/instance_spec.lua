@@ -85,6 +85,25 @@ describe("The claim of an instance", function()
     assert.is_nil(did(out, "patch_meta PersistentVolumeClaim"))
   end)
 
+  it("is made together with its pod where disks are bound late, and comes first where they are not", function()
+    for binding, pod in pairs { WaitForFirstConsumer = true, Immediate = false } do
+      local out = settled("TiKV", function(w)
+        w.pod, w.claims = nil, {}
+        w.object.spec.volumes[1].storageClassName = "disk"
+        w.classes = { { name = "disk", binding = binding } }
+      end)
+      assert.truthy(did(out, "apply PersistentVolumeClaim"))
+      assert.equal(pod, did(out, "apply Pod") ~= nil, binding)
+    end
+    local out = settled("TiKV", function(w)
+      w.pod, w.claims = nil, {}
+      w.classes = { { name = "disk", binding = "Immediate" }, { name = "local", binding = "WaitForFirstConsumer",
+        default = "true" } }
+      w.object.spec.volumes[1].storageClassName = nil
+    end)
+    assert.truthy(did(out, "apply Pod"))
+  end)
+
   it("is never made smaller, and that stops nothing else", function()
     local out = settled("TiKV", function(w) w.object.spec.volumes[1].storage = "1Gi" end)
     assert.is_nil(did(out, "apply PersistentVolumeClaim"))

@@ -233,7 +233,7 @@ local function run(w, p, hook, key, about, h, name)
   if news then p:event("Warning", "HookFailed", "%s: Job %s%s", hook, name, tail) end
   if not h.go_on then
     return p:wait("HookFailed", "%s: Job %s failed%s", hook, name, tail)
-      :hint("kubectl delete job %s runs it again; or take hooks.%s away, or set its onFailure to Continue", name, hook)
+      :hint("correct hooks.%s, or run it again: kubectl delete job %s; onFailure: Continue goes on without it", hook, name)
   end
   p:note("HookFailed", "%s: Job %s failed, and onFailure says Continue%s", hook, name, tail)
 end

@@ -102,7 +102,7 @@ M.all = {
   HookRunning = { text = "A Job of spec.hooks or of a policy runs; the step it belongs to waits.",
     hint = "it ends by itself, or by its time-out; see the Job named in the message" },
   HookFailed = { text = "A Job of spec.hooks or of a policy failed, and onFailure says Hold.",
-    hint = "delete the Job to run it again, or set onFailure to Continue" },
+    hint = "correct the hook, or delete the Job to run it again, or set onFailure to Continue" },
   OrdinalsTaken = { text = "Ordinals are held by old claims or store records.",
     hint = "higher ordinals are used" },
 

@@ -21,40 +21,55 @@ end
 
 local function count(s) return ("%d of %d ready"):format(s.readyReplicas or 0, s.replicas or 0) end
 
+local function is_true(status, kind)
+  local c = condition(status, kind)
+  return c ~= nil and c.status == "True"
+end
+
+-- What had served does not, and does again: told by the condition, whatever phases lie between.
+local function trouble(w, old, new, figures)
+  local was, is = is_true(old, "Degraded"), is_true(new, "Degraded")
+  if is and not was then return WARNING, "Degraded", new.message end
+  if was and not is then
+    return NORMAL, "Recovered", ("%s, after %s"):format(figures, since(w, condition(old, "Degraded").lastTransitionTime))
+  end
+end
+
+local function created(w, figures)
+  return NORMAL, "Created", ("%s, %s after it was made"):format(figures, since(w, w.object.metadata.creationTimestamp))
+end
+
 ---What the end of a phase of a group means.
 local function group_end(w, old, new)
-  local was = old.phase or "Pending"
-  if new.phase == "Degraded" then return WARNING, "Degraded", new.message end
-  if new.phase ~= "Ready" then return end
-  if NEW[was] then return NORMAL, "Created", ("%s, %s after it was made"):format(count(new),
-    since(w, w.object.metadata.creationTimestamp)) end
-  if was == "Scaling" then return NORMAL, "Scaled", count(new) end
-  if was == "Updating" then return NORMAL, "Updated", ("%s, all of revision %s"):format(count(new),
-    new.currentRevision or "?") end
-  if was == "Degraded" then
-    return NORMAL, "Recovered", ("%s, after %s"):format(count(new), since(w, old.since))
+  local was, figures = old.phase or "Pending", count(new)
+  if new.phase == "Ready" and new.phase ~= was then
+    if NEW[was] then return created(w, figures) end
+    if was == "Scaling" then return NORMAL, "Ready", figures end
+    if was == "Updating" then
+      return NORMAL, "Updated", ("%s, all of revision %s"):format(figures, new.currentRevision or "?")
+    end
   end
+  return trouble(w, old, new, figures)
 end
 
 local function cluster_end(w, old, new)
-  local was = old.phase or "Pending"
-  if new.phase == "Unavailable" then
-    local c = condition(new, "Available") or {}
-    return WARNING, "Unavailable", ("%s: %s"):format(c.reason or "?", c.message or "")
+  local was, figures = old.phase or "Pending", ("PD %s, TiKV %s"):format(new.pdReady, new.tikvReady)
+  if new.phase ~= was then
+    if new.phase == "Unavailable" then
+      local c = condition(new, "Available") or {}
+      return WARNING, "Unavailable", ("%s: %s"):format(c.reason or "?", c.message or "")
+    end
+    if new.phase == "Paused" or new.phase == "Suspended" then return NORMAL, new.phase, new.message end
+    if was == "Paused" or was == "Suspended" then
+      return NORMAL, "Resumed", ("after %s"):format(since(w, old.since))
+    end
+    if new.phase == "Running" and NEW[was] then return created(w, figures) end
   end
-  if new.phase == "Degraded" then return WARNING, "Degraded", new.message end
-  if new.phase == "Paused" or new.phase == "Suspended" then return NORMAL, new.phase, new.message end
-  if was == "Paused" or was == "Suspended" then return NORMAL, "Resumed", ("after %s"):format(since(w, old.since)) end
-  if new.phase ~= "Running" then return end
-  local figures = ("PD %s, TiKV %s"):format(new.pdReady, new.tikvReady)
-  if NEW[was] then return NORMAL, "Created", ("%s, %s after it was made"):format(figures,
-    since(w, w.object.metadata.creationTimestamp)) end
-  if was == "Unavailable" or was == "Degraded" then
-    return NORMAL, "Recovered", ("%s, after %s"):format(figures, since(w, old.since))
-  end
+  return trouble(w, old, new, figures)
 end
 
 local function instance_end(w, old, new)
+  if new.phase == old.phase then return end
   if new.phase == "Lost" then return WARNING, "Lost", new.message end
   if old.phase == "Lost" and new.phase == "Serving" then
     return NORMAL, "Returned", ("it serves again, after %s"):format(since(w, old.since))
@@ -74,10 +89,8 @@ function M.news(w, new)
       out[1] = { type = row.event, reason = new.reason, message = new.message }
     end
   end
-  if new.phase ~= old.phase then
-    local kind, reason, message = ENDS[w.object.kind](w, old, new)
-    if kind then out[#out + 1] = { type = kind, reason = reason, message = message or "" } end
-  end
+  local kind, reason, message = ENDS[w.object.kind](w, old, new)
+  if kind then out[#out + 1] = { type = kind, reason = reason, message = message or "" } end
   local late, was = condition(new, "Progressing"), condition(old, "Progressing")
   if late and late.reason == "DeadlineExceeded" and not (was and was.reason == late.reason) then
     out[#out + 1] = { type = WARNING, reason = "DeadlineExceeded", message = late.message }

@@ -121,7 +121,7 @@ describe("Hooks, in the toy world,", function()
     assert.equal("HookFailed", o.status.reason)
     assert.equal("Waiting", o.status.phase)
     assert.truthy(o.status.message:find("backoff limit: the last line", 1, true), o.status.message)
-    assert.truthy(o.status.hint:find("kubectl delete job basic-tikv-before-scale-in-", 1, true))
+    assert.truthy(o.status.hint:find("hooks.beforeScaleIn, or run it again: kubectl delete job basic-tikv-before-scale-in-", 1, true))
     assert.is_nil(m:get("TiKV", "basic-3").spec.offline)
     local events = 0
     for _, line in ipairs(m.writes) do events = events + (line:find "^event Hook" and 1 or 0) end

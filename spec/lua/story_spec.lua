@@ -43,11 +43,11 @@ describe("The story that Events tell", function()
     for _, s in ipairs(m.stores) do s.regions, s.leaders = 8, 2 end
     events()
     scale(4)
-    assert.same({ "ScalingOut TiKVGroup/basic", "Scaled TiKVGroup/basic" }, events())
+    assert.same({ "ScalingOut TiKVGroup/basic", "Ready TiKVGroup/basic" }, events())
     m.stores[4].regions, m.stores[4].leaders = 8, 2
     scale(3)
     assert.same({ "ScalingIn TiKVGroup/basic", "Draining TiKV/basic-3", "StoreRemoved TiKV/basic-3",
-      "Scaled TiKVGroup/basic" }, events())
+      "Ready TiKVGroup/basic" }, events())
   end)
 
   it("of trouble says when it began and when it was over", function()

@@ -2,38 +2,202 @@
 #include <string.h>
 
 #include "app/playground.h"
-#include "app/tree.h"
+#include "app/screen.h"
 #include "base/embed.h"
-#include "base/map.h"
 #include "base/mem.h"
 
 #define TICK_MS 200
 #define LIMIT_MS 90000 /* a tour that takes longer has failed */
 #define BASE "/apis/core.tikv.org/v1alpha1/namespaces/default/"
-
-/* The tour: what is done, and what must be seen before the next step. */
-static const struct step {
-	const char *title;
-	const char *method, *path, *body; /* NULL: nothing is done */
-	int tikv;                         /* stores that must serve */
-} steps[] = {
-	{ "kubectl apply -f examples/basic   # three PD members, three TiKV stores", NULL, NULL,
-		NULL, 3 },
-	{ "kubectl scale tikvgroup basic --replicas=5", "PATCH", BASE "tikvgroups/basic/scale",
-		"{\"spec\":{\"replicas\":5}}", 5 },
-};
-#define STEPS (sizeof steps / sizeof *steps)
+#define MERGE "application/merge-patch+json"
+#define VICTIM "basic-1"  /* leaves by name */
+#define UNLUCKY "basic-2" /* loses its node */
+#define VERSION_AFTER "v8.5.3"
+#define ACTS 5
 
 struct demo {
 	struct playground *p;
 	struct timer *timer;
-	bool terminal;
-	size_t step;
-	int64_t began, step_began;
-	int lines;          /* drawn last time, on a terminal */
-	struct map *phases; /* "Kind/name" -> last phase, when piped */
-	double took[STEPS];
+	struct screen *screen;
+	size_t act;
+	int64_t began, act_began;
+	bool mine;  /* a write of the tour itself */
+	char *node; /* where the unlucky store was */
+	double took[ACTS];
+	int writes, looks, dark_looks,
+		dark_regions; /* regions without a majority of their copies */
 };
+
+/* ---- what is done ---- */
+
+static int
+request(struct demo *d, const char *method, const char *path, const char *body, struct err *e)
+{
+	char *answer = NULL;
+
+	d->mine = true;
+	int status = apisim_do(d->p->world.api, method, path, body, MERGE, "system:admin", &answer);
+	d->mine = false;
+	if (status >= 300)
+		err_set(e, ERR_INVALID, "%.300s", answer);
+	free(answer);
+	return status < 300 ? 0 : -1;
+}
+
+static int
+up(struct demo *d, const struct tree *t, struct err *e)
+{
+	const struct embed_file *f = embed_find("examples/demo/cluster.yaml");
+
+	(void)t;
+	screen_act(d->screen,
+		"kubectl apply -f examples/demo   # three PD members, three TiKV stores");
+	d->mine = true;
+	int r = outside_apply(&d->p->world, "default", f->path, f->text, f->len, e);
+	d->mine = false;
+	return r;
+}
+
+static int
+out(struct demo *d, const struct tree *t, struct err *e)
+{
+	(void)t;
+	screen_act(d->screen, "kubectl scale tikvgroup basic --replicas=5");
+	return request(d, "PATCH", BASE "tikvgroups/basic/scale", "{\"spec\":{\"replicas\":5}}", e);
+}
+
+static int
+in(struct demo *d, const struct tree *t, struct err *e)
+{
+	(void)t;
+	screen_act(d->screen, "kubectl tikv scale-in basic --instance " VICTIM
+			      "   # leaders away, regions drain, then pod, disk and object");
+	return request(d, "PATCH", BASE "tikvgroups/basic",
+		"{\"spec\":{\"replicas\":4,\"scalePolicy\":{\"removeFirst\":[\"" VICTIM "\"]}}}",
+		e);
+}
+
+static int
+upgrade(struct demo *d, const struct tree *t, struct err *e)
+{
+	static const char version[] =
+		"{\"spec\":{\"template\":{\"spec\":{\"version\":\"" VERSION_AFTER "\"}}}}";
+
+	(void)t;
+	screen_act(d->screen,
+		"kubectl patch pdgroup/basic tikvgroup/basic   # version " VERSION_AFTER
+		": PD first, one pod after the other");
+	return request(d, "PATCH", BASE "pdgroups/basic", version, e) == 0
+		       ? request(d, "PATCH", BASE "tikvgroups/basic", version, e)
+		       : -1;
+}
+
+static const cJSON *
+object(const struct tree *t, enum kind k, const char *name)
+{
+	const cJSON *o;
+
+	cJSON_ArrayForEach(o, json_get(t->list[k], "items"))
+	{
+		if (strcmp(json_str(o, "metadata.name", ""), name) == 0)
+			return o;
+	}
+	return NULL;
+}
+
+static int
+lose_node(struct demo *d, const struct tree *t, struct err *e)
+{
+	const cJSON *o = object(t, KIND_TIKV, UNLUCKY);
+	cJSON *name;
+	int r;
+
+	d->node = xstrdup(json_str(o, "status.node", ""));
+	char *title = xasprintf("# %s burns down with store %s on it; the cloud deletes the Node",
+		d->node, json_str(o, "status.id", "?"));
+	char *path = xasprintf("/api/v1/nodes/%s", d->node);
+	screen_act(d->screen, title);
+	name = cJSON_CreateString(d->node);
+	r = actors_call(d->p->world.actors, "kubelet", "crash_node", name, NULL, e);
+	json_free(name);
+	if (r == 0)
+		r = request(d, "DELETE", path, NULL, e);
+	free(path);
+	free(title);
+	return r;
+}
+
+/* ---- what must be seen before it goes on ---- */
+
+static bool
+serving(const struct tree *t, int tikv)
+{
+	const cJSON *c = object(t, KIND_CLUSTER, "basic"), *pd = object(t, KIND_PDGROUP, "basic"),
+		    *kv = object(t, KIND_TIKVGROUP, "basic");
+	char want[32];
+
+	snprintf(want, sizeof want, "%d/%d", tikv, tikv);
+	return strcmp(json_str(c, "status.tikvReady", ""), want) == 0 &&
+	       strcmp(json_str(c, "status.pdReady", ""), "3/3") == 0 &&
+	       strcmp(json_str(pd, "status.phase", ""), "Ready") == 0 &&
+	       strcmp(json_str(kv, "status.phase", ""), "Ready") == 0 &&
+	       json_int(kv, "status.observedGeneration", 0) ==
+		       json_int(kv, "metadata.generation", 1) &&
+	       json_int(pd, "status.observedGeneration", 0) ==
+		       json_int(pd, "metadata.generation", 1);
+}
+
+static bool
+three(const struct demo *d, const struct tree *t)
+{
+	(void)d;
+	return serving(t, 3);
+}
+
+static bool
+five(const struct demo *d, const struct tree *t)
+{
+	(void)d;
+	return serving(t, 5);
+}
+
+static bool
+gone(const struct demo *d, const struct tree *t)
+{
+	(void)d;
+	return serving(t, 4) && object(t, KIND_TIKV, VICTIM) == NULL;
+}
+
+static bool
+upgraded(const struct demo *d, const struct tree *t)
+{
+	(void)d;
+	return serving(t, 4) &&
+	       strcmp(json_str(object(t, KIND_CLUSTER, "basic"), "status.version", ""),
+		       VERSION_AFTER) == 0;
+}
+
+static bool
+healed(const struct demo *d, const struct tree *t)
+{
+	const char *node = json_str(object(t, KIND_TIKV, UNLUCKY), "status.node", "");
+
+	return serving(t, 4) && *node != '\0' && strcmp(node, d->node) != 0;
+}
+
+static const struct act {
+	const char *what;
+	int (*begin)(struct demo *d, const struct tree *t, struct err *e);
+	bool (*over)(const struct demo *d, const struct tree *t);
+} acts[ACTS] = {
+	{ "from a manifest to three PD members and three stores", up, three },
+	{ "two more stores", out, five },
+	{ "store " VICTIM " drained and removed, by name", in, gone },
+	{ "all seven pods on " VERSION_AFTER ", one after the other", upgrade, upgraded },
+	{ "the store of a lost node serves elsewhere, on its old disk", lose_node, healed },
+};
+
+/* ---- looking ---- */
 
 static double
 seconds(const struct demo *d, int64_t since)
@@ -41,126 +205,133 @@ seconds(const struct demo *d, int64_t since)
 	return (double)(loop_now(d->p->loop) - since) / 1000;
 }
 
+/* The figures of the tree are those of the simulated PD itself, as of now. */
+static void
+look_into_pd(struct demo *d, struct tree *t)
+{
+	struct err e = { 0 };
+	cJSON *ns = cJSON_CreateString("default"), *figures = NULL, *page;
+	int dark;
+
+	if (actors_call(d->p->world.actors, "truth", "figures", ns, &figures, &e) != 0) {
+		json_free(ns);
+		return;
+	}
+	json_free(ns);
+	dark = (int)(json_int(figures, "regions", 0) - json_int(figures, "served", 0));
+	d->looks++;
+	d->dark_looks += dark > 0;
+	if (dark > d->dark_regions)
+		d->dark_regions = dark;
+	page = json_object();
+	json_put(page, "snapshot", figures);
+	t->pd = json_object();
+	json_put(t->pd, "basic", page);
+}
+
 static int
 read_tree(struct demo *d, struct tree *t)
 {
-	static const enum kind kinds[] = { KIND_CLUSTER, KIND_PDGROUP, KIND_TIKVGROUP, KIND_PD,
-		KIND_TIKV };
 	memset(t, 0, sizeof *t);
-	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+	for (int k = KIND_CLUSTER; k <= KIND_TIKV; k++) {
 		struct buf path;
 		char *answer = NULL;
 		buf_init(&path, 0);
-		(void)ref_path(&path, kinds[i], "default", NULL, NULL);
+		(void)ref_path(&path, (enum kind)k, "default", NULL, NULL);
 		apisim_do(d->p->world.api, "GET", path.at, NULL, NULL, NULL, &answer);
-		t->list[kinds[i]] = json_parse(answer, strlen(answer), NULL);
+		t->list[k] = json_parse(answer, strlen(answer), NULL);
 		free(answer);
 		buf_fini(&path);
-		if (t->list[kinds[i]] == NULL)
+		if (t->list[k] == NULL)
 			return -1;
 	}
+	look_into_pd(d, t);
 	return 0;
 }
 
-/* On a terminal the tree is drawn over the last one. */
+/* Writes of the operator: not those of the tour, nor of simulated nodes and disks. */
 static void
-draw(struct demo *d, const struct tree *t)
+on_write(void *arg, const struct apisim_commit *c)
 {
-	char *text;
-	size_t n;
-	int height = tree_height();
-	FILE *f = open_memstream(&text, &n);
-	must(f != NULL);
-	tree_print(t, NULL, loop_wall(d->p->loop), true, tree_width(), f);
-	fclose(f);
-	if (d->lines > 0)
-		printf("\033[%dA", d->lines);
-	/* Line by line over the old ones: no flicker; what does not fit is left out, not scrolled.
-	 */
-	d->lines = 0;
-	for (char *c = text, *end; *c != '\0'; c = end + 1, d->lines++) {
-		end = strchr(c, '\n');
-		if (height > 0 && d->lines + 2 >= height)
-			break;
-		printf("%.*s\033[K\n", (int)(end - c), c);
-	}
-	printf("%.1f s\033[K\n\033[J", seconds(d, d->began));
-	d->lines++;
-	free(text);
+	struct demo *d = arg;
+
+	d->writes += !d->mine && strcmp(c->user, "actors") != 0;
 }
 
-/* Piped: one line for each object that changed its phase. */
-static void
-tell(struct demo *d, const struct tree *t)
-{
-	for (int k = KIND_CLUSTER; k <= KIND_TIKV; k++) {
-		const cJSON *items = t->list[k] != NULL ? json_get(t->list[k], "items") : NULL;
-		for (const cJSON *o = items != NULL ? items->child : NULL; o != NULL; o = o->next) {
-			const char *phase = json_str(o, "status.phase", ""), *was;
-			char *key = xasprintf("%s %s", kind_row((enum kind)k)->kind,
-				json_str(o, "metadata.name", ""));
-			was = map_get(d->phases, key);
-			if (*phase != '\0' && (was == NULL || strcmp(was, phase) != 0)) {
-				printf("%6.1f s  %-18s %s%s%s\n", seconds(d, d->began), key, phase,
-					json_path(o, "status.id") != NULL ? "  id " : "",
-					json_str(o, "status.id", ""));
-				map_put(d->phases, key, xstrdup(phase));
-			}
-			free(key);
-		}
-	}
-}
+/* ---- the end ---- */
 
-static bool
-reached(const struct tree *t, int tikv)
+static int
+by_time(const void *a, const void *b)
 {
-	const cJSON *cluster = json_get(t->list[KIND_CLUSTER], "items");
-	char want[32];
-	snprintf(want, sizeof want, "%d/%d", tikv, tikv);
-	return cluster != NULL && cluster->child != NULL &&
-	       strcmp(json_str(cluster->child, "status.tikvReady", ""), want) == 0 &&
-	       strcmp(json_str(cluster->child, "status.pdReady", ""), "3/3") == 0;
+	const cJSON *x = *(const cJSON *const *)a, *y = *(const cJSON *const *)b;
+
+	return rv_compare(json_str(x, "metadata.resourceVersion", "0"),
+		json_str(y, "metadata.resourceVersion", "0"));
 }
 
 static void
-begin(struct demo *d)
+print_story(struct demo *d)
 {
-	struct err e = { 0 };
-	const struct step *s = &steps[d->step];
-	int r = 0;
-	printf("%s$ %s\n", d->step > 0 ? "\n" : "", s->title);
-	d->lines = 0;
-	d->step_began = loop_now(d->p->loop);
-	if (s->method == NULL) {
-		const struct embed_file *f = embed_find("examples/basic/cluster.yaml");
-		r = outside_apply(&d->p->world, "default", f->path, f->text, f->len, &e);
-	} else {
-		char *answer = NULL;
-		if (apisim_do(d->p->world.api, s->method, s->path, s->body,
-			    "application/merge-patch+json", "system:admin", &answer) >= 300)
-			r = err_set(&e, ERR_INVALID, "%.300s", answer);
-		free(answer);
-	}
-	if (r < 0) {
-		fprintf(stderr, "demo: %s\n", e.msg);
-		playground_end(d->p, 1);
-	}
+	char *answer = NULL;
+	const cJSON **list = NULL, *o;
+	size_t n = 0;
+
+	apisim_do(d->p->world.api, "GET", "/api/v1/namespaces/default/events", NULL, NULL, NULL,
+		&answer);
+	cJSON *events = json_parse(answer, strlen(answer), NULL);
+	const cJSON *items = json_get(events, "items");
+	list = xcalloc((size_t)cJSON_GetArraySize(items) + 1, sizeof *list);
+	cJSON_ArrayForEach(o, items) list[n++] = o;
+	qsort(list, n, sizeof *list, by_time);
+	printf("\nThe story, as `kubectl get events` tells it:\n");
+	for (size_t i = 0; i < n; i++)
+		printf("  %-18s %-14s %.90s\n", json_str(list[i], "reason", ""),
+			json_str(list[i], "involvedObject.name", ""),
+			json_str(list[i], "message", ""));
+	free(list);
+	json_free(events);
+	free(answer);
 }
 
 static void
 finish(struct demo *d)
 {
-	printf("\nDone in %.1f s: the cluster came up in %.1f s, two more stores served after %.1f "
-	       "s.\n",
-		seconds(d, d->began), d->took[0], d->took[1]);
+	print_story(d);
+	printf("\nDone in %.1f s:\n", seconds(d, d->began));
+	for (int i = 0; i < ACTS; i++)
+		printf("  %5.1f s  %s\n", d->took[i], acts[i].what);
+	if (d->dark_looks == 0)
+		printf("  Looked %d times: each time every region had a majority of its copies.\n",
+			d->looks);
+	else
+		printf("  Looked %d times: %d times up to %d regions lacked a majority.\n",
+			d->looks, d->dark_looks, d->dark_regions);
+	printf("  The operator wrote %d times to the API server.\n", d->writes);
 	printf("\nGo on by hand:\n"
 	       "  build/tikv-operator playground --write-kubeconfig /tmp/playground &\n"
 	       "  export KUBECONFIG=/tmp/playground\n"
 	       "  kubectl get tikv-all\n"
-	       "  kubectl scale tikvgroup basic --replicas=7\n"
+	       "  build/tikv-operator scale-in --help\n"
 	       "  build/tikv-operator status basic -w\n"
 	       "  build/tikv-operator explain tikv/basic-0\n");
 	playground_end(d->p, 0);
+}
+
+static void
+failed(struct demo *d, const char *why)
+{
+	fprintf(stderr, "demo: %s\n", why);
+	playground_end(d->p, 1);
+}
+
+static void
+begin(struct demo *d, const struct tree *t)
+{
+	struct err e = { 0 };
+
+	d->act_began = loop_now(d->p->loop);
+	if (acts[d->act].begin(d, t, &e) < 0)
+		failed(d, e.msg);
 }
 
 static void
@@ -168,43 +339,40 @@ on_tick(void *arg)
 {
 	struct demo *d = arg;
 	struct tree t;
+
 	d->timer = loop_after(d->p->loop, TICK_MS, on_tick, d);
 	if (read_tree(d, &t) == 0) {
-		if (d->terminal)
-			draw(d, &t);
-		else
-			tell(d, &t);
-		if (reached(&t, steps[d->step].tikv)) {
-			d->took[d->step] = seconds(d, d->step_began);
-			if (++d->step == STEPS) {
+		screen_show(d->screen, &t, loop_wall(d->p->loop), seconds(d, d->began));
+		if (acts[d->act].over(d, &t)) {
+			d->took[d->act] = seconds(d, d->act_began);
+			if (++d->act == ACTS) {
 				loop_cancel(d->p->loop, d->timer);
 				d->timer = NULL;
 				finish(d);
 			} else {
-				begin(d);
+				begin(d, &t);
 			}
 		}
 	}
 	tree_free(&t);
 	fflush(stdout);
-	if (d->timer != NULL && loop_now(d->p->loop) - d->began > LIMIT_MS) {
-		fprintf(stderr, "demo: not there after %d s: run it with --log-level=info\n",
-			LIMIT_MS / 1000);
-		playground_end(d->p, 1);
-	}
+	if (d->timer != NULL && loop_now(d->p->loop) - d->began > LIMIT_MS)
+		failed(d, "not there after 90 s: run it with --log-level=info");
 }
 
 struct demo *
 demo_new(struct playground *p, bool terminal)
 {
 	struct demo *d = xcalloc(1, sizeof *d);
+
 	d->p = p;
-	d->terminal = terminal;
+	d->screen = screen_new(terminal);
 	d->began = loop_now(p->loop);
-	d->phases = map_new(free);
+	p->world.committed = on_write;
+	p->world.arg = d;
 	printf("A Kubernetes API with simulated nodes, PD and TiKV, and the operator against "
 	       "it.\n\n");
-	begin(d);
+	begin(d, NULL);
 	d->timer = loop_after(p->loop, TICK_MS, on_tick, d);
 	return d;
 }
@@ -212,7 +380,9 @@ demo_new(struct playground *p, bool terminal)
 void
 demo_free(struct demo *d)
 {
+	d->p->world.committed = NULL;
 	loop_cancel(d->p->loop, d->timer);
-	map_free(d->phases);
+	screen_free(d->screen);
+	free(d->node);
 	free(d);
 }

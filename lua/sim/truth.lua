@@ -68,6 +68,28 @@ function M.store(ns, id)
   end
 end
 
+--- What a person with eyes everywhere would see of the newest PD cluster of a namespace: its stores as PD
+--- counts them, and how many regions have a majority of their copies on stores that run.
+---@param ns string
+---@return { stores: table[], regions: integer, served: integer }
+function M.figures(ns)
+  local all = M.pd_clusters(ns)
+  local c = all[#all]
+  local out = { stores = sim.array {}, regions = 0, served = 0 }
+  if not c then return out end
+  for id, s in sim.pairs(c.stores) do
+    local leaders, regions = c:counts(id)
+    out.stores[#out.stores + 1] = { id = tostring(id), state = c:state_name(s), leaders = leaders, regions = regions }
+  end
+  for _, r in ipairs(c.regions or {}) do
+    local alive = 0
+    for _, id in ipairs(r.peers) do alive = alive + (c:alive(id) and 1 or 0) end
+    out.regions = out.regions + 1
+    out.served = out.served + (alive * 2 > #r.peers and 1 or 0)
+  end
+  return out
+end
+
 function M.founded() return #pd.clusters end
 
 return M

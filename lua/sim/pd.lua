@@ -89,11 +89,13 @@ end
 local function take_settings(c, config)
   local section
   for line in config:gmatch "[^\n]+" do
-    section = line:match "^%s*%[([%w%-]+)%]" or section
+    section = line:match "^%s*%[([%w%-.]+)%]" or section
     local key, text = line:match "^%s*([%w%-]+)%s*=%s*(.-)%s*$"
     if key and (section == "schedule" or section == "replication") then
       local kept = text:match "^[\"'](.*)[\"']$" or tonumber(text) or text:match "^true$" or text:match "^false$"
       if kept ~= nil then c:set_item(section, key, kept) end
+    elseif key and section == "schedule.default-store-limit" and tonumber(text) then
+      c.config.schedule["default-store-limit"][key] = tonumber(text)
     end
   end
 end

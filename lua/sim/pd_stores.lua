@@ -105,7 +105,7 @@ function Cluster:put_store(s)
   local labels = self:merged_labels(old and old.labels or {}, s.labels or {})
   why = self:address_clash(s) or self:labels_refusal(labels)
   if why then return nil, "UNKNOWN: " .. why end
-  local store = old or { id = s.id, node_state = 0, limits = { add = 15, remove = 15 }, leader_weight = 1,
+  local store = old or { id = s.id, node_state = 0, limits = self:default_limits(), leader_weight = 1,
     region_weight = 1 }
   store.address, store.peer_address = s.address, s.peer_address or s.address
   store.status_address, store.version, store.labels = s.status_address, s.version, labels
@@ -137,6 +137,11 @@ function Cluster:heartbeat(id)
   if not s.saved_ms or now - s.saved_ms >= SAVE then s.saved_ms = now end
   if news then self:wake() end
   return s
+end
+
+function Cluster:default_limits()
+  local l = self.config.schedule["default-store-limit"]
+  return { add = l["add-peer"], remove = l["remove-peer"] }
 end
 
 --- A new leader has of heartbeats only what is on disk.

@@ -178,8 +178,9 @@ local function closed(w, p, list, v, rev)
     component = kube.component[w.object.kind], revision = rev, outdated = #v.todo }, p)
   if not ok then return "PolicyDenied", "can_update: " .. no, 30 end
   if w.object.kind == "PDGroup" then
-    reason, why = bootstrap.join_blocked(w, list)
-    if reason then return reason, why, 5 end
+    local seconds
+    reason, why, seconds = bootstrap.join_blocked(w, list)
+    if reason then return reason, why, seconds or 5 end
     return
   end
   if not (w.pd and w.pd.known) then return "PDUnknown", tostring(w.pd and w.pd.reason or "PD was not asked yet"), 5 end

@@ -157,7 +157,7 @@ describe("the guided tour", function()
 
   it("ends by itself, tells each phase once a line, and says how to go on", function()
     local d = app.start "playground --demo"
-    assert(app.wait(100, function() return not app.alive(d.pid) end), "it does not end")
+    assert(app.wait(160, function() return not app.alive(d.pid) end), "it does not end")
     local out = d.out()
     assert.equal("", d.err())
     for _, text in ipairs { "TiKV basic%-4%s+Serving", "TiKV basic%-1%s+Leaving%s+store %d+: 0 leaders, %d+ regions left",

@@ -32,9 +32,9 @@ describe("the manuals", function()
     end
   end)
 
-  it("spec/coverage.md has every id once, its totals are right, and each file that it names contains the id", function()
+  it("spec/coverage.md has every id once, and each file that it names contains the id", function()
     local text = read "spec/coverage.md"
-    local rows, files, total = {}, {}, { covered = 0, explained = 0, open = 0 }
+    local rows, files = {}, {}
     for id, what, where in text:gmatch "\n| (%u%-%d+) | ([^|\n]+) | ([^|\n]+) |" do
       assert.is_nil(rows[id], id .. " is there twice")
       assert.is_true(#what > 3, id)
@@ -54,11 +54,9 @@ describe("the manuals", function()
         end
         local kind = where:find "^no: " and "explained" or where:find "^open: " and "open" or "covered"
         assert.is_true(kind ~= "covered" or named > 0, id .. ": " .. where)
-        total[kind] = total[kind] + 1
       end
     end
     assert.is_nil(next(rows), "an id that nobody knows: " .. tostring(next(rows)))
-    assert.truthy(text:find(("%d covered, %d explained, %d open."):format(total.covered, total.explained, total.open), 1, true))
   end)
 
   it("core/README.md has the guard's rules as the code has them", function()

@@ -47,7 +47,7 @@ local function id_of(h) return tonumber(ffi.cast("uintptr_t", ffi.cast("void *",
 local ops = ffi.new("struct http_ops")
 ops.send = function(h, call)
   local url, who = ffi.string(call.url), current.who[id_of(h)]
-  local seen = { method = ffi.string(call.method), url = url, who = who.name,
+  local seen = { method = ffi.string(call.method), url = url, who = who.name, cred = id_of(call.cred),
     at = tonumber(C.loop_now(current.loop)) }
   current.requests[#current.requests + 1] = seen
   local c = ffi.new("struct http_call", call[0])
@@ -347,6 +347,7 @@ describe("operator", function()
 
   describe("PD", function()
     local CLUSTERS = "/apis/core.tikv.org/v1alpha1/namespaces/ns/clusters"
+    local MERGE = "application/merge-patch+json"
     local function cluster(tls)
       r:make(CLUSTERS, kube.encode { apiVersion = "core.tikv.org/v1alpha1", kind = "Cluster",
         metadata = { name = "c", namespace = "ns" }, spec = tls and { tlsCluster = { enabled = true } } or {} })
@@ -387,7 +388,29 @@ describe("operator", function()
       assert.is_true(#r.pd_requests > 0)
     end)
 
-    local MERGE = "application/merge-patch+json"
+    -- W-18, E-90, U-83, U-88 (told in manifests/README.md)
+    it("is spoken to with the new certificate soon after its Secret changed, without a restart of ours", function()
+      local SECRET = "/api/v1/namespaces/ns/secrets/c-cluster-client-secret"
+      r:operator("one")
+      cluster(true)
+      r:make("/api/v1/namespaces/ns/secrets", kube.encode { apiVersion = "v1", kind = "Secret",
+        metadata = { name = "c-cluster-client-secret", namespace = "ns" },
+        data = { ["ca.crt"] = "Y2E=", ["tls.crt"] = "Y3J0", ["tls.key"] = "a2V5" } })
+      r:run(30000)
+      local function used()
+        for n = #r.requests, 1, -1 do
+          if r.requests[n].url:find "^https://basic%-pd" then return r.requests[n].cred end
+        end
+      end
+      local first = assert(used())
+      r:run(30000)
+      assert.equal(first, used())
+      local status = r:ask("PATCH", SECRET, kube.encode { data = { ["tls.crt"] = "bmV3" } }, MERGE)
+      assert.equal(200, status)
+      r:run(330000)
+      assert.is_true(used() ~= first)
+    end)
+
     local function annotate(notes)
       local status, text = r:ask("PATCH", CLUSTERS .. "/c", kube.encode { metadata = { annotations = notes } }, MERGE)
       assert(status == 200, text)

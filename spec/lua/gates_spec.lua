@@ -16,6 +16,21 @@ local function words(text)
   return out
 end
 
+-- What these say of a pod that does not start, a disk that grows or PD's pace holds nothing back.
+local REPORTS = { diagnosis = true, placing = true, resizing = true, freeze = true, drain_speed = true }
+
+-- Reasons that only such files use.
+local function reports_only()
+  local out = {}
+  local found = assert(io.popen "grep -roE '\"[A-Z][A-Za-z]+\"' lua/lib lua/controllers --include=*.lua")
+  for line in found:lines() do
+    local file, name = line:match '([%w_]+)%.lua:"(%w+)"$'
+    if file and file ~= "reasons" then out[name] = out[name] ~= false and REPORTS[file] == true end
+  end
+  found:close()
+  return out
+end
+
 -- Rows of the tables of lua/GATES.md.
 local function tables()
   local text = read "lua/GATES.md"
@@ -116,8 +131,9 @@ describe("The table of gates", function()
       assert.is_nil(has[name], name .. " holds something and nothing")
       has[name] = true
     end
+    local report = reports_only()
     for name in pairs(reasons.all) do
-      assert.is_true(has[name], name .. ": add a row to lua/GATES.md, or its name to the list at the end")
+      assert.is_true(has[name] or report[name], name .. ": add a row to lua/GATES.md, or its name to the list at the end")
     end
     for name in pairs(has) do
       assert.is_true(reasons.all[name] ~= nil or questions.all[name] ~= nil or name:find "^G%d$" ~= nil, name .. " is nothing")

@@ -14,13 +14,13 @@ static const struct blast_row {
 	int per_minute;
 } blasts[BLASTS] = {
 	[BLAST_CLAIM] = { "claims deleted", 20 },
-	[BLAST_POD] = { "pods deleted", 20 },
+	[BLAST_POD] = { "pods deleted", 60 }, /* a rolling change: one a second */
 	[BLAST_INSTANCE] = { "instances deleted", 30 },
 	[BLAST_OFFLINE] = { "stores taken offline", 20 },
 	[BLAST_MEMBER] = { "members removed", 3 },
 };
 
-#define BLAST_KEPT 32 /* more than any limit */
+#define BLAST_KEPT 64 /* more than any limit */
 
 struct blast_log {
 	char *open; /* why the breaker is open, NULL: closed */

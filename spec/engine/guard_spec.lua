@@ -850,7 +850,7 @@ describe("guard", function()
   it("G9 limits destructive actions per cluster and minute", function()
     rig { no_pd = true }
     local s = r:tikv(1, { id = "1", ready = false })
-    note(s, STOP, true, 19)
+    note(s, STOP, true, 59)
     r:allows(s, STOP)
     note(s, STOP, true)
     r:refuses("G9", s, STOP, "in the last minute")

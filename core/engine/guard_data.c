@@ -176,6 +176,19 @@ list_removed(const struct ask *q, const char *ids, bool *any, struct err *e)
 	return rc;
 }
 
+/* The ids that the volume itself remembers, should somebody have taken them off the claim. */
+static int
+volume_removed(const struct ask *q, bool *any, struct err *e)
+{
+	const struct obj *volume =
+		guard_get(q, KIND_VOLUME, "", json_str(q->target_tree, "spec.volumeName", ""));
+	const cJSON *t = volume != NULL ? obj_tree(volume) : NULL;
+	int rc = list_removed(q, guard_annotation(t, FORMER_STORES), any, e);
+
+	json_free(t);
+	return rc;
+}
+
 /* Every id that was ever seen on this disk: by the object, the claim, its volume. */
 static int
 ids_removed(const struct ask *q, const char *mark, bool *any, struct err *e)
@@ -184,7 +197,8 @@ ids_removed(const struct ask *q, const char *mark, bool *any, struct err *e)
 
 	if (list_removed(q, json_str(q->live_tree, "status.id", ""), any, e) != 0 ||
 		list_removed(q, mark, any, e) != 0 ||
-		list_removed(q, guard_annotation(q->target_tree, FORMER_STORES), any, e) != 0)
+		list_removed(q, guard_annotation(q->target_tree, FORMER_STORES), any, e) != 0 ||
+		volume_removed(q, any, e) != 0)
 		return -1;
 	cJSON_ArrayForEach(m, json_path(q->live_tree, "status.formerStores"))
 	{

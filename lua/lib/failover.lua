@@ -198,10 +198,6 @@ function M.stores(w, p, list)
   end
 end
 
-local function news(w, p, reason, message)
-  if (w.object.status or {}).reason ~= reason then p:event("Warning", reason, "%s", message) end
-end
-
 ---Step, before the group settles: what is known of stores that are away, and what is done about it.
 ---@param list member[]
 ---@return verdict?
@@ -220,7 +216,6 @@ function M.told(w, p, list)
   local m, what = first.member, ("store %s of %s is %s"):format(first.store.id, first.member.name, first.store.state)
   local mass = M.mass(w)
   if mass then
-    news(w, p, "MassFailure", mass .. ": nothing is replaced")
     return p:retry(30, "MassFailure", "%s; nothing is replaced", mass)
   end
   if not limits.enabled or limits.most == 0 then

@@ -1,5 +1,6 @@
 --- instance: the facts of one PD or TiKV object that every builder needs, worked out once.
 local kube = require "lib.kube"
+local placing = require "lib.placing"
 local lost_node = require "lib.lost_node"
 
 local M = {}
@@ -102,6 +103,7 @@ function M.needs(object, claim_fields)
   if grows(object) or not status.pod then
     out[#out + 1] = { as = "classes", kind = "StorageClass", fields = M.CLASS }
   end
+  placing.needs(object, out)
   for n, v in ipairs(status.volumes or {}) do
     if v.volume then
       out[#out + 1] = { as = "volume_" .. n, kind = "PersistentVolume", name = v.volume,

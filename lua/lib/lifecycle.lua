@@ -3,6 +3,7 @@ local kube = require "lib.kube"
 local config = require "lib.config"
 local diagnosis = require "lib.diagnosis"
 local lost_node = require "lib.lost_node"
+local placing = require "lib.placing"
 local pods = require "lib.pod"
 local pvc = require "lib.pvc"
 local questions = require "lib.questions"
@@ -63,7 +64,14 @@ function M.config(w, p, i, pd_url, built, reason, message)
 end
 
 local function start(w, p, i)
-  if pvc.not_ready(w, p, i) then return p:wait("Starting", "pod %s is starting", i.pod) end
+  local lacking = pvc.not_ready(w, p, i)
+  local reason, message = placing.refused(w)
+  if reason then
+    -- it is tried again all the same: who raises a quota tells nobody
+    if not lacking then p:apply(pods.build(w, i)) end
+    return p:retry(30, reason, "%s", message)
+  end
+  if lacking then return p:wait("Starting", "pod %s is starting", i.pod) end
   local ok, why = questions.can(w, "can_start_instance", { instance = i.name, component = i.component,
     group = i.group, revision = i.revision }, p)
   if not ok then return p:retry(30, "PolicyDenied", "can_start_instance: %s", why) end
@@ -109,7 +117,7 @@ function M.ready(w, p, i)
   if pod.ready == "True" then return end
   local silent = lost_node.silent(w)
   if silent then return p:wait("NodeNotReady", "pod %s: %s", i.pod, silent) end
-  local reason, message, age = diagnosis.pod(w, pod)
+  local reason, message, age = diagnosis.pod(w, i, pod)
   if age < diagnosis.PATIENCE then
     return p:retry(math.max(1, diagnosis.PATIENCE - age), "Starting", "pod %s is starting", i.pod)
   end

@@ -2,6 +2,7 @@
 -- group then makes another one beside it; when that one serves, the old one gets spec.offline. Until the old
 -- one is empty the mark may be taken away again: then one is too many, and the spare goes first.
 local kube = require "lib.kube"
+local placing = require "lib.placing"
 local members = require "lib.members"
 local shrinking = require "lib.shrinking"
 
@@ -101,7 +102,7 @@ function M.told(_, p, list)
       m.row.message or m.row.phase or "not looked at yet"):progress { done = 0, total = #marked }
   end
   local spare, text_of = of_spare(list, m)
-  if spare and spare.row.phase == "Pending" and spare.row.reason ~= "Starting" then
+  if spare and placing.waits(spare.row.reason) then
     return p:wait("NoPlaceForSpare", "%s is replaced (%s); %s", m.name, m.row.replace, text_of)
   end
   return p:wait("Replacing", "%s is replaced (%s); %s", m.name, m.row.replace, text_of)

@@ -281,7 +281,7 @@ describe("An instance", function()
       w.pod.ready, w.pod.node, w.pod.scheduled, w.pod.created = nil, nil, "False", time.format(w.now - 31)
       w.pod.placing = "0/1 nodes are available: 1 Insufficient memory."
     end)
-    assert.equal("PodPending", out.status.reason)
+    assert.equal("InsufficientMemory", out.status.reason)
     assert.truthy(out.status.message:find("Insufficient memory", 1, true))
     assert.truthy(#out.status.hint > 0)
   end)

@@ -176,7 +176,7 @@ end)
 describe("A pod that is not ready", function()
   local function why(pod)
     pod.created = time.format(0)
-    local reason, message = diagnosis.pod({ now = 60 }, pod)
+    local reason, message = diagnosis.pod({ now = 60 }, { spec = { resources = {} } }, pod)
     return reason, message
   end
 
@@ -184,8 +184,8 @@ describe("A pod that is not ready", function()
   it("is explained by the scheduler's first sentence", function()
     local reason, message = why { scheduled = "False",
       placing = "0/3 nodes are available: 3 Insufficient cpu. preemption: 0/3 nodes are available." }
-    assert.equal("PodPending", reason)
-    assert.equal("0/3 nodes are available: 3 Insufficient cpu.", message)
+    assert.equal("InsufficientCPU", reason)
+    assert.equal("no node has enough free CPU (scheduler: 0/3 nodes are available: 3 Insufficient cpu.)", message)
   end)
 
   -- U-99
@@ -193,7 +193,7 @@ describe("A pod that is not ready", function()
     local reason, message = why { scheduled = "True", node = "n",
       init = { { name = "copy", state = { waiting = { reason = "ErrImagePull", message = "no such image" } } } },
       containers = { { name = "tikv", state = { waiting = { reason = "PodInitializing" } } } } }
-    assert.equal("ContainerWaiting", reason)
+    assert.equal("ImageUnavailable", reason)
     assert.equal("container copy: ErrImagePull: no such image", message)
   end)
 end)

@@ -16,6 +16,7 @@ const struct verb verbs[] = {
 	VERB_PAUSE,
 	VERB_SUSPEND,
 	VERB_RESUME,
+	VERB_RECOVER,
 	VERB_PLAN,
 	VERB_REPLAY,
 	VERB_CHECK,

@@ -7,7 +7,7 @@
 
 extern const struct opt run_opts[], playground_opts[], simulate_opts[], status_opts[],
 	explain_opts[], plan_opts[], check_opts[], replay_opts[], none_opts[], change_opts[],
-	replace_opts[], evict_opts[], hold_opts[], scale_in_opts[], rollout_opts[];
+	replace_opts[], evict_opts[], hold_opts[], scale_in_opts[], rollout_opts[], recover_opts[];
 int run_main(struct args *a);
 int playground_main(struct args *a);
 int simulate_main(struct args *a);
@@ -26,6 +26,7 @@ int release_main(struct args *a);
 int pause_main(struct args *a);
 int suspend_main(struct args *a);
 int resume_main(struct args *a);
+int recover_main(struct args *a);
 int version_main(struct args *a);
 int completion_main(struct args *a);
 
@@ -73,6 +74,23 @@ int completion_main(struct args *a);
 			"  kubectl tikv explain tikv/basic-0\n"                                 \
 			"  kubectl tikv explain pvc/data-basic-tikv-0",                         \
 			explain_opts, true, explain_main                                        \
+	}
+#define VERB_RECOVER                                                                               \
+	{                                                                                          \
+		"recover", "after a lost majority: PD, or stores; a person's word is needed",      \
+			"pd CLUSTER | unsafe-stores CLUSTER [STORE...]",                           \
+			"Both lose what only the lost disks had. Without --confirm (or the ids "   \
+			"typed "                                                                   \
+			"on a terminal) nothing\n"                                                 \
+			"is changed: what would be done is printed. pd lets one member go on "     \
+			"alone, "                                                                  \
+			"with its cluster id\n"                                                    \
+			"and ids; unsafe-stores has PD give stores up that will never come back, " \
+			"by its online recovery.\n"                                                \
+			"PD is asked directly: in a pod of the cluster, or through --connect-to.", \
+			"  kubectl tikv recover pd basic --survivor basic-0\n"                     \
+			"  kubectl tikv recover unsafe-stores basic 4 5 --confirm 4,5",            \
+			recover_opts, true, recover_main                                           \
 	}
 #define VERB_PLAN                                                                            \
 	{                                                                                    \

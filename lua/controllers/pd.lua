@@ -60,9 +60,10 @@ function C.claims(w, p)
 end
 
 function C.config(w, p)
-  local i = facts(w)
+  local i, id = facts(w)
   local recorded, cluster_id = pvc.recorded(w, i)
   local start = bootstrap.start(w, i, recorded or cluster_id)
+  if start then start.alone = member.alone(w, id) or nil end
   if not start then return p:wait("WaitingForURL", "Cluster %s has no PD address to join yet", i.cluster) end
   return lifecycle.config(w, p, i, nil, config.pd(i, start))
 end
@@ -83,6 +84,7 @@ function C.ready(w, p) return lifecycle.ready(w, p, (facts(w))) end
 
 function C.joined(w, p)
   local i, id, found, other = facts(w)
+  member.spent(w, p, i, found)
   if other then
     return p:wait("StoreIdentity", "PD has member %s under the name %s, recorded is %s", other, i.pod, id)
   end

@@ -31,7 +31,7 @@ end
 ---Keys that no user may set, by component; those of TLS are managed whether it is on or not.
 local MANAGED = {
   pd = { "name", "data-dir", "client-urls", "peer-urls", "advertise-client-urls", "advertise-peer-urls",
-    "initial-cluster-token", "initial-cluster", "initial-cluster-state", "join", "security.cacert-path",
+    "initial-cluster-token", "initial-cluster", "initial-cluster-state", "join", "force-new-cluster", "security.cacert-path",
     "security.cert-path", "security.key-path" },
   tikv = { "server.addr", "server.advertise-addr", "server.status-addr", "server.advertise-status-addr",
     "storage.data-dir", "pd.endpoints", "security.ca-path", "security.cert-path", "security.key-path" },
@@ -67,7 +67,7 @@ function M.data_dir(volumes, default)
 end
 
 ---@param i table instance facts, see lib/instance
----@param start {initial_cluster: string?, join: string?}
+---@param start {initial_cluster: string?, join: string?, alone: boolean?}
 function M.pd(i, start)
   local managed = {
     name = i.pod,
@@ -84,6 +84,7 @@ function M.pd(i, start)
   else
     managed.join = start.join
   end
+  if start.alone then managed["force-new-cluster"] = true end
   if i.tls then security(managed, "/var/lib/pd-tls", "cacert-path") end
   return M.build(i.spec.config, managed)
 end

@@ -31,6 +31,8 @@ end
 
 local function retention(w)
   if w.cluster.deleting then return pvc.when_deleted(w) end
+  -- what a person calls destroyed is not ours to prove: the claim stays, retired
+  if (w.object.metadata.annotations or {})[kube.annotation.destroyed] then return "Retain" end
   local own, all = w.group and w.group.retention or {}, w.cluster.retention or {}
   return own.whenScaled or all.whenScaled or "Delete"
 end

@@ -18,7 +18,7 @@ function M.needs(group, out)
   local s = group.status or {}
   if (s.readyReplicas or 0) >= (tonumber(group.spec.replicas) or 1) then return end
   out[#out + 1] = { as = "pods", kind = "Pod", label = { kube.label.group, group.metadata.name },
-    fields = { name = "metadata.name", created = "metadata.creationTimestamp" } }
+    fields = { name = "metadata.name", created = "metadata.creationTimestamp", phase = "status.phase" } }
 end
 
 ---Limits of a group, as it or a policy says. Policies are asked only for what is looked at: a broken one
@@ -142,10 +142,7 @@ function M.suspects(w, list, limits)
     if s and not m.leaving and (s.state == "Down" or s.state == "Disconnected") then
       local silent = tonumber(s.heartbeat_age) or 0
       local left = math.max(limits.store - math.min(silent, watched), 0)
-      if m.row.destroyed == s.id then left = 0 end
-      if left == 0 and (s.state ~= "Down" and m.row.destroyed ~= s.id or young(w, m, silent, limits.store)) then
-        left = 10
-      end
+      if left == 0 and (s.state ~= "Down" or young(w, m, silent, limits.store)) then left = 10 end
       out[#out + 1] = { member = m, store = s, left = left, silent = silent }
     end
   end
@@ -181,12 +178,16 @@ function M.stores(w, p, list)
   local limits = M.limits(w)
   if M.blind(w) then return end
   returned(w, p, list)
+  -- a person's word about one disk waits for no limit
+  for _, s in ipairs(M.suspects(w, list, limits)) do
+    if s.member.row.destroyed == s.store.id then replacing.mark(p, s.member, "destroyed") end
+  end
   if not limits.enabled or M.mass(w) then return end
   local busy = #members.where(replacing.marked(list), function(m) return m.row.replace == "failover" end)
   for _, s in ipairs(M.suspects(w, list, limits)) do
     local m = s.member
     if s.left > 0 or busy >= limits.most then return end
-    if not m.row.hold and w.pods then
+    if not m.row.hold and w.pods and m.row.destroyed ~= s.store.id then
       local ok, why = questions.can(w, "can_fail_over", { group = w.object.metadata.name, component = "tikv",
         instance = m.name, store = s.store.id, seconds = s.silent }, p)
       if not ok then return p:retry(30, "PolicyDenied", "can_fail_over: %s", why) end

@@ -25,7 +25,7 @@ M.annotation = {
   removed_stores = OWN .. "removed-stores", evicting = OWN .. "evicting",
   operation = OWN .. "operation", spent = OWN .. "spent",
   former_stores = OWN .. "former-stores", replace = OWN .. "replace", spare_for = OWN .. "spare-for",
-  destroyed = OWN .. "destroyed", hold = OWN .. "hold",
+  destroyed = OWN .. "destroyed", force_new = OWN .. "force-new-cluster", hold = OWN .. "hold",
   operator = OWN .. "operator", behaviour = OWN .. "behaviour", confirm = OWN .. "confirm",
   online = OWN .. "online-config", attributes = OWN .. "volume-attributes",
   halted = OWN .. "halted", store_limits = OWN .. "store-limits",

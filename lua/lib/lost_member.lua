@@ -44,6 +44,7 @@ end
 ---@field pod string
 ---@field instance member?
 ---@field nameless boolean
+---@field expelled boolean? PD does not list it
 ---@field left number seconds until it counts as lost
 
 ---Members that are not healthy, those that count as lost first.
@@ -64,6 +65,17 @@ function M.suspects(w, list, limits)
         left = math.max(limit - seen, 0) }
     end
   end
+  -- one that PD does not list any more was pushed out: by hand, or when another went on alone
+  for _, m in ipairs(list) do
+    local id, away = m.row.id or "", time.parse(m.row.since or "")
+    local listed = id == "" or m.leaving or m.ready
+    for _, x in ipairs(w.pd.members or {}) do listed = listed or x.id == id or x.name == m.pod end
+    if not listed then
+      local seen = math.min(away and w.now - away or 0, failover.watched(w))
+      out[#out + 1] = { member = { id = id }, pod = m.pod, instance = m, nameless = false, expelled = true,
+        left = math.max(limits.member - seen, 0) }
+    end
+  end
   table.sort(out, function(a, b)
     if a.left ~= b.left then return a.left < b.left end
     return a.pod < b.pod
@@ -79,7 +91,7 @@ local function busy(w, list)
   for _, m in ipairs(members.live(list)) do
     local there = false
     for _, p in ipairs(w.pd.members or {}) do there = there or p.name == m.pod or pod_of(w, p) == m.pod end
-    if not there then return m.name .. " joins first" end
+    if not there and (m.row.id or "") == "" then return m.name .. " joins first" end
   end
 end
 
@@ -101,17 +113,44 @@ function M.step(w, p, list)
     p:pd_remove_member(s.member.id, s.member.name or "")
   end
   p:event("Warning", "MemberLost", "member %s of PD (%s) %s; it leaves, then a fresh one joins", s.member.id, s.pod,
-    s.nameless and "never finished joining" or ("was not healthy for %d minutes"):format(limits.member / 60))
+    s.nameless and "never finished joining" or s.expelled and "is not listed by PD any more" or ("was not healthy for %d minutes"):format(limits.member / 60))
+end
+
+M.QUORUM = 120 -- seconds without a leader until the way back is told
+
+-- PD has no leader, and not for a moment: a person is told what there is to do.
+local function leaderless(w, p, list)
+  local f = (w.object.status or {}).failover or {}
+  local since = time.parse(f.unknownSince or "")
+  if not since then return end
+  local left, ids, running = since + M.QUORUM - w.now, 0, {}
+  for _, m in ipairs(list) do
+    local member = (m.row.id or "") ~= ""
+    if member then ids = ids + 1 end
+    for _, pod in ipairs(w.pods or {}) do
+      if member and pod.name == m.pod and pod.phase == "Running" then running[#running + 1] = m.name end
+    end
+  end
+  local why = tostring(w.pd and w.pd.reason or "it has no leader")
+  if left > 0 then return p:retry(left, "PDUnknown", "PD can not be asked: %s", why) end
+  local some = running[1] and ": " .. table.concat(running, ", ") or ""
+  return p:retry(60, "QuorumLost", "PD has had no leader since %s (%s); pods of %d of %d members run%s", f.unknownSince,
+    why, #running, ids, some)
+    :hint("a majority of members must run: see explain of each PD. If their disks are lost for good: kubectl tikv "
+      .. "recover pd %s --survivor %s (a dry run; then with --confirm %s)", w.object.spec.cluster.name,
+      running[1] or "PD", w.cluster.id or "CLUSTER_ID")
 end
 
 ---Step, before the group settles: who is missed, and what is done about it.
 ---@return verdict?
 function M.told(w, p, list)
-  if not w.object.spec.bootstrapped or not (w.pd and w.pd.known) then return end
+  if not w.object.spec.bootstrapped then return end
+  if not (w.pd and w.pd.known and w.pd.leader) then return leaderless(w, p, list) end
   local limits = failover.limits(w)
   local s = M.suspects(w, list, limits)[1]
   if not s then return end
   local what = s.nameless and ("member %s of PD (%s) has not finished joining"):format(s.member.id, s.pod)
+    or s.expelled and ("PD does not list member %s (%s) any more"):format(s.member.id, s.pod)
     or ("member %s of PD is not healthy"):format(s.pod)
   local reason, why = failover.blind(w)
   if reason then return p:retry(30, reason, "%s; %s", what, why) end

@@ -1,4 +1,5 @@
 --- member: which member of PD an instance is. The name finds it; the id, once recorded, is what counts.
+local kube = require "lib.kube"
 local pvc = require "lib.pvc"
 local diagnosis = require "lib.diagnosis"
 
@@ -23,6 +24,21 @@ function M.identify(w, i)
   if id == "" then return m.healthy == true and m.id or "", m end
   if m.id == id then return id, m end
   return id, nil, m.id
+end
+
+---A person's word that this member goes on alone, after a majority of disks was lost (tikv-operator recover pd).
+---It names the member, and counts only while PD has no leader.
+function M.alone(w, id)
+  local word = (w.object.metadata.annotations or {})[kube.annotation.force_new]
+  return word ~= nil and id ~= "" and word == id and not (w.pd and w.pd.known and w.pd.leader)
+end
+
+---PD leads again, so the word is spent: a later start must not push others out.
+function M.spent(w, p, i, found)
+  if not (w.object.metadata.annotations or {})[kube.annotation.force_new] then return end
+  if not (w.pd and w.pd.known and w.pd.leader and found and found.healthy) then return end
+  p:patch_meta(kube.ref("PD", w.object), { remove_annotations = { kube.annotation.force_new } })
+  p:event("Warning", "PDRecovered", "%s leads PD alone, by a person's word; lost members are replaced", i.name)
 end
 
 ---The pod is ready but PD does not call the member healthy yet: at first that is still a start.

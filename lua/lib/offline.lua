@@ -121,6 +121,10 @@ function M.refused(w, i, found)
   end
 end
 
+---The store whose disk is gone, by a person's word.
+---@return string? id
+function M.given_up(w) return (w.object.metadata.annotations or {})[kube.annotation.destroyed] end
+
 ---Every claim carries the proof that was seen before PD forgot the store.
 local function proven(w, i, id)
   local claims = pvc.owned(w, i)
@@ -190,7 +194,7 @@ end
 ---@param i instance
 ---@param id string recorded store id, "" when none is
 ---@param found table? PD's record of that id
----@return {reason: string, message: string, act: string?, after: number?, removed: boolean?}
+---@return {reason: string, message: string, act: string?, after: number?, removed: boolean?, unproven: boolean?}
 function M.next(w, i, id, found)
   if id ~= "" and proven(w, i, id) then
     return { reason = "StoreRemoved", removed = true, message = ("store %s was seen to be removed"):format(id) }
@@ -211,6 +215,10 @@ function M.next(w, i, id, found)
   end
   if found.state == "Tombstone" then
     local regions = tonumber(found.regions) or -1
+    if regions ~= 0 and M.given_up(w) == id then
+      return { reason = "StoreRemoved", removed = true, unproven = true,
+        message = ("PD calls store %s removed; its disk is kept, its %d regions were given up"):format(id, regions) }
+    end
     if regions ~= 0 then
       return { reason = "TombstoneWithRegions",
         message = ("PD calls store %s removed with %d regions on it; its disk is kept"):format(id, regions) }
@@ -280,7 +288,7 @@ function M.step(w, p, i, id, found)
   p:watch_pd()
   if what.removed then
     if found then eviction.take_back(w, p, i, found) end
-    if not record(w, p, i, id) and w.deleting then return deletion.remove(w, p, i) end
+    if (what.unproven or not record(w, p, i, id)) and w.deleting then return deletion.remove(w, p, i) end
   elseif what.act == "evict" then
     eviction.begin(w, p, i, found)
   elseif what.act == "offline" then

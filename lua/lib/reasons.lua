@@ -70,6 +70,8 @@ M.all = {
     hint = "set failover.enabled, or maxFailover above 0, or replace the instance by hand" },
   FailoverLimit = { text = "As many lost stores are being replaced as failover.maxFailover allows.",
     hint = "it goes on when one is done; raise failover.maxFailover of the group" },
+  QuorumLost = { event = "Warning", text = "PD has no leader: a majority of its members does not run.",
+    hint = "bring members back; kubectl tikv recover pd CLUSTER when their disks are lost for good" },
   SchedulingHalted = { text = "PD's scheduling is halted: neither leaders nor regions would move.",
     hint = "set halt-scheduling to false in PD when the reason for it is over" },
   Held = { text = "A person holds the instance: no planned step and no failover touches it.",

@@ -131,6 +131,9 @@ local function try(process)
   if process.dead then return end
   local disk = process.disk
   if disk.cluster then
+    if process.config:find "\nforce%-new%-cluster%s*=%s*true" then
+      disk.cluster:force_new(disk.member)
+    end
     disk.member.restarted = disk.member.removed -- its port is open and nothing answers
     return serve(process, disk.cluster, disk.member)
   end

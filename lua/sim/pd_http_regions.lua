@@ -1,4 +1,4 @@
---- pd_http_regions: regions, check lists, statistics, operators, unsafe recovery's refusals.
+--- pd_http_regions: regions, check lists, statistics, operators, unsafe recovery.
 -- Answers with regions are compact and come as octet-stream.
 local A = require "sim.pd_answer"
 local J = require "sim.pd_json"
@@ -198,9 +198,10 @@ on("GET /pd/api/v1/operators/*", "boot", function(c, q)
   return A.ok("status: RUNNING, operator: " .. describe(r))
 end)
 
--- Unsafe recovery is shown and refused; nobody may start one here ---------------------------------------
+-- Unsafe recovery -----------------------------------------------------------------------------------------
 
-on("GET /pd/api/v1/admin/unsafe/remove-failed-stores/show", "boot", function()
+on("GET /pd/api/v1/admin/unsafe/remove-failed-stores/show", "boot", function(c)
+  if c.unsafe then return A.ok(J.list(c.unsafe.records)) end
   return A.ok(J.list { J.object("info", "No on-going recovery.") })
 end)
 on("POST /pd/api/v1/admin/unsafe/remove-failed-stores", "boot", function(c, q)
@@ -214,7 +215,11 @@ on("POST /pd/api/v1/admin/unsafe/remove-failed-stores", "boot", function(c, q)
     if not s then return A.v1(500, ("%sstore %s doesn't exist"):format(prefix, id)) end
     if c:state_name(s) == "Up" then return A.v1(500, ("%sstore %s is up and connected"):format(prefix, id)) end
   end
-  return A.v1(500, prefix .. "not simulated")
+  if c:unsafe_running() then
+    return A.v1(500, "[PD:unsaferecovery:ErrUnsafeRecoveryIsRunning]unsafe recovery is running")
+  end
+  c:recover_unsafely(body.stores)
+  return A.v1(200, "Request has been accepted.")
 end)
 
 return routes

@@ -207,6 +207,15 @@ function Cluster:removal_refusal(m)
   if self:connected(m) and active - 1 < 1 + math.floor(left / 2) then return "etcdserver: unhealthy cluster" end
 end
 
+--- A member that starts with force-new-cluster goes on alone, with what its disk has.
+function Cluster:force_new(m)
+  for _, x in ipairs(self.members) do
+    if x ~= m then x.removed, x.removed_ms = true, sim.now_ms() end
+  end
+  self.members, m.removed = { m }, nil
+  self.revision = self.revision + 1
+end
+
 -- For the oracle: those that were seen to be down for long do not count on the next day.
 function Cluster:look_at_majority(removed)
   local left = 0

@@ -14,7 +14,7 @@ local M = { GIB = 1024 * 1024 * 1024, REGION_SIZE = 96 }
 ---@class pd.Cluster
 local Cluster = {}
 Cluster.__index = Cluster
-for _, part in ipairs { "pd_members", "pd_stores", "pd_regions", "pd_schedule", "pd_progress", "pd_config" } do
+for _, part in ipairs { "pd_members", "pd_stores", "pd_regions", "pd_schedule", "pd_progress", "pd_config", "pd_unsafe" } do
   for name, fn in pairs(require("sim." .. part).methods) do Cluster[name] = fn end
 end
 

@@ -133,7 +133,8 @@ local function sooner(a, b)
 end
 
 function Cluster:pass()
-  if not self:has_leader() or not self.coordinator or self:halted() or self.leader.wedged then return end
+  if not self:has_leader() or not self.coordinator or self:halted() or self.leader.wedged
+    or self:unsafe_running() then return end
   local up = {}
   for id, s in sim.pairs(self.stores) do
     if s.node_state < 2 and self:state_name(s) == "Up" then up[#up + 1] = id end

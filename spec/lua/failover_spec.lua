@@ -305,6 +305,35 @@ describe("Failover of stores, in the toy world,", function()
     assert.is_nil(m:get("PersistentVolumeClaim", "data-basic-tikv-1"))
   end)
 
+  it("replaces a store at once that a person calls destroyed, whatever else is away", function()
+    up(4)
+    lose(2, 60)
+    lose(3, 60)
+    m:settle()
+    assert.equal("MassFailure", m:get("TiKVGroup", "basic").status.reason)
+    m:get("TiKV", "basic-1").metadata.annotations["core.tikv.org/destroyed"] = "1"
+    m:settle()
+    assert.equal(4, #m:list("TiKV")) -- another store's id is no word
+    m:get("TiKV", "basic-1").metadata.annotations["core.tikv.org/destroyed"] = "4"
+    m.pods_ready = false
+    m:settle()
+    assert.equal("destroyed", m:get("TiKV", "basic-1").metadata.annotations["core.tikv.org/replace"])
+    assert.equal(5, #m:list("TiKV"))
+  end)
+
+  it("lets a buried store with regions go only by a person's word, and keeps its claim, retired", function()
+    up(3)
+    m.stores[2].state, m.stores[2].node_state = "Tombstone", "Removed"
+    m:settle()
+    assert.equal("TombstoneWithRegions", m:get("TiKV", "basic-1").status.reason)
+    m:get("TiKV", "basic-1").metadata.annotations["core.tikv.org/destroyed"] = "4"
+    m:settle(100)
+    assert.equal("basic-0 basic-2 basic-3", names(m, "TiKV"))
+    local claim = m:get("PersistentVolumeClaim", "data-basic-tikv-1").metadata
+    assert.equal("true", claim.labels["core.tikv.org/retired"])
+    assert.is_nil((claim.annotations or {})["core.tikv.org/removed-stores"])
+  end)
+
   it("is still once nothing can be done (no writes at rest)", function()
     up(4)
     lose(2)

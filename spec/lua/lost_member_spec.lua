@@ -160,6 +160,51 @@ describe("Failover of PD members, in the toy world,", function()
     assert.equal("basic-0 basic-1 basic-2", names(m, "PD"))
   end)
 
+  it("U-18 tells the way back when PD lost its majority, and goes it by a person's word", function()
+    up(3)
+    for n = 0, 2 do m:get("PD", "basic-" .. n).status.phase = "Serving" end
+    m.pd, m.pd_down = { known = false, reason = "no leader" }, true
+    for n = 0, 2 do
+      local pod = m:get("Pod", "basic-pd-" .. n)
+      pod.status.conditions[2].status = "False"
+      if n > 0 then pod.status.phase = "Pending" end
+      m:touch(pod)
+    end
+    m:settle()
+    m.now = m.now + 130
+    m:settle()
+    local s = m:get("PDGroup", "basic").status
+    assert.equal("QuorumLost", s.reason)
+    assert.truthy(s.message:find("pods of 1 of 3 members run: basic-0", 1, true), s.message)
+    assert.truthy(s.hint:find("recover pd basic --survivor basic-0", 1, true), s.hint)
+    local function file() return m:get("ConfigMap", "basic-pd-0").data["config.toml"] end
+    local survivor = m:get("PD", "basic-0")
+    survivor.metadata.annotations["core.tikv.org/force-new-cluster"] = "1"
+    m:settle()
+    assert.is_nil(file():find("force-new-cluster", 1, true)) -- another member's id is no word
+    survivor.metadata.annotations["core.tikv.org/force-new-cluster"] = survivor.status.id
+    m:delete("Pod", "basic-pd-0")
+    m.pods_ready = false
+    m:settle()
+    assert.truthy(file():find("force-new-cluster = true", 1, true))
+    -- it leads alone
+    m.members = { { id = survivor.status.id, name = "basic-pd-0", healthy = true } }
+    m.pd_down, m.pods_ready = false, true
+    m.pd = { known = true, settled = true, cluster_id = "7000000000000000001", bootstrapped = true,
+      replication = { max_replicas = 3, location_labels = {} }, schedulers = { "balance-leader-scheduler" },
+      regions = { down_peer = 0 } }
+    for n = 1, 2 do m.expelled[m:get("Pod", "basic-pd-" .. n).metadata.uid] = true end
+    m:settle()
+    assert.is_nil(m:get("PD", "basic-0").metadata.annotations["core.tikv.org/force-new-cluster"])
+    for _ = 1, 20 do
+      m.now = m.now + 300
+      m:settle(100)
+    end
+    assert.equal(3, #m.members)
+    for _, x in ipairs(m.members) do assert.is_true(x.healthy) end
+    assert.equal("Ready", m:get("PDGroup", "basic").status.phase)
+  end)
+
   it("is off when the group says so, and says so; a held one stays", function()
     up(3, { enabled = false })
     lose(1)

@@ -179,10 +179,9 @@ recover(struct scene *s, struct err *e)
 		return 1;
 	}
 	if (s->running * 2 > s->members)
-		return err_set(e, ERR_REFUSED,
-			"%d of %d members run: a majority comes back by itself, or does not for "
-			"another "
-			"reason: kubectl tikv explain pd/NAME",
+		printf("Pods of %d of %d members run: if their disks are intact a majority comes "
+		       "back by "
+		       "itself.\nGo on only when you know that they are not.\n",
 			s->running, s->members);
 	printf("%s goes on alone, as PD cluster %s with the ids that its disk has; what only the "
 	       "others knew is lost.\n",

@@ -187,7 +187,8 @@ recover(struct recovery *r, struct err *e)
 		else
 			rc = args_text(a, "confirm") != NULL ? 1 : 0;
 		if (rc == 0 && args_text(a, "confirm") != NULL)
-			printf("Done. The instances of these stores are replaced by the operator: "
+			printf("Done. Their instances go on with new, empty disks, or are "
+			       "replaced: "
 			       "kubectl tikv status %s -w\n",
 				args_at(a, 1));
 	}

@@ -104,12 +104,26 @@ local function spare_copies(ns)
   return #c.regions > 0
 end
 
+-- Where too much is away at once nothing is replaced: then a person looks, and says that this one is lost.
+local function call_lost(ns, name, id)
+  local path = ("/apis/core.tikv.org/v1alpha1/namespaces/%s/tikvs/%s"):format(ns, name)
+  local status, o = sim.request("GET", path)
+  local why = "core.tikv.org/replace"
+  if status ~= 200 or (o.status or {}).id ~= id or o.status.storeState == "Up" then return end
+  if o.metadata.deletionTimestamp or (o.metadata.annotations or {})[why] then return end
+  sim.request("PATCH", path, { metadata = { annotations = { [why] = "disk" } } })
+end
+
 --- The disk of a store fails and comes back empty.
 function M.lose_disk(arg)
   local pod = running("tikv", arg)
   if not pod or M.disk_lost or not spare_copies(pod.metadata.namespace) then return end
   M.disk_lost = true
   hasten()
+  local ns, name = pod.metadata.namespace, pod.metadata.labels["core.tikv.org/instance"]
+  local _, o = sim.request("GET", ("/apis/core.tikv.org/v1alpha1/namespaces/%s/tikvs/%s"):format(ns, name))
+  local id = (o.status or {}).id
+  sim.after(450000, function() call_lost(ns, name, id) end)
   return "disk of " .. wipe(pod)
 end
 

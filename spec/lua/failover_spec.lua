@@ -285,7 +285,7 @@ describe("Failover of stores, in the toy world,", function()
     assert.equal("basic-0 basic-2 basic-3 basic-4", names(m, "TiKV"))
   end)
 
-  it("goes on with an instance whose store lost its data: the new id counts, the old one is not forgotten (E-5)", function()
+  it("goes on with an instance whose store lost its data: the new id counts, the old one is not forgotten (E-05)", function()
     up(3)
     m.stores[2].state, m.stores[2].node_state, m.stores[2].regions, m.stores[2].leaders = "Tombstone", "Removed", 0, 0
     local address = m.stores[2].address

@@ -160,7 +160,7 @@ describe("Failover of PD members, in the toy world,", function()
     assert.equal("basic-0 basic-1 basic-2", names(m, "PD"))
   end)
 
-  it("U-18 tells the way back when PD lost its majority, and goes it by a person's word", function()
+  it("U-18 W-59 tells the way back when PD lost its majority, and goes it by a person's word", function()
     up(3)
     for n = 0, 2 do m:get("PD", "basic-" .. n).status.phase = "Serving" end
     m.pd, m.pd_down = { known = false, reason = "no leader" }, true

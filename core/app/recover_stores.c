@@ -5,6 +5,7 @@
 
 #include "app/recover.h"
 #include "base/mem.h"
+#include "kube/ref.h"
 
 #define UNSAFE "/pd/api/v1/admin/unsafe/remove-failed-stores"
 
@@ -145,6 +146,42 @@ give_up(struct recovery *r, struct err *e)
 	return follow(r, args_int(r->args, "timeout"), e);
 }
 
+/* The same word for the operator: the instances of these stores may go, and others come. */
+static int
+tell_instances(struct recovery *r, struct err *e)
+{
+	cJSON *list = client_list(&r->c, KIND_TIKV, NULL, e);
+	const cJSON *o;
+
+	cJSON_ArrayForEach(o, json_get(list, "items"))
+	{
+		const char *id = json_str(o, "status.id", "");
+		bool given_up = false;
+		struct buf path;
+		cJSON *patch, *done;
+		for (int i = 2; i < args_count(r->args); i++)
+			given_up |= strcmp(args_at(r->args, i), id) == 0;
+		if (!given_up ||
+			strcmp(json_str(o, "spec.cluster.name", ""), args_at(r->args, 1)) != 0)
+			continue;
+		patch = json_object();
+		json_put_str(json_put(json_put(patch, "metadata", json_object()), "annotations",
+				     json_object()),
+			"core.tikv.org/destroyed", id);
+		buf_init(&path, 0);
+		(void)ref_path(&path, KIND_TIKV, r->c.ns, json_str(o, "metadata.name", ""), NULL);
+		(void)buf_puts(&path, "?fieldManager=kubectl-tikv");
+		done = client_do(&r->c, "PATCH", path.at, "application/merge-patch+json", patch, e);
+		buf_fini(&path);
+		json_free(patch);
+		json_free(done);
+		if (done == NULL)
+			break;
+	}
+	json_free(list);
+	return e->code == ERR_NONE ? 0 : -1;
+}
+
 static bool
 all_ids(const struct args *a, const char **bad)
 {
@@ -183,12 +220,12 @@ recover(struct recovery *r, struct err *e)
 		       "finished.\n",
 			ids, recovery_id(r));
 		if (recovery_confirmed(r, "the store ids", ids))
-			rc = give_up(r, e);
+			rc = give_up(r, e) == 0 ? tell_instances(r, e) : -1;
 		else
 			rc = args_text(a, "confirm") != NULL ? 1 : 0;
 		if (rc == 0 && args_text(a, "confirm") != NULL)
-			printf("Done. Their instances go on with new, empty disks, or are "
-			       "replaced: "
+			printf("Done. Other instances take the place of theirs, "
+			       "whose claims are kept: "
 			       "kubectl tikv status %s -w\n",
 				args_at(a, 1));
 	}

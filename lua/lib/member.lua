@@ -33,10 +33,14 @@ function M.alone(w, id)
   return word ~= nil and id ~= "" and word == id and not (w.pd and w.pd.known and w.pd.leader)
 end
 
----PD leads again, so the word is spent: a later start must not push others out.
+---It leads alone, or all was well without: the word is spent, a later start must not push others out. What PD
+---said a moment ago is no sign: its majority may have been lost since.
 function M.spent(w, p, i, found)
   if not (w.object.metadata.annotations or {})[kube.annotation.force_new] then return end
   if not (w.pd and w.pd.known and w.pd.leader and found and found.healthy) then return end
+  local made = w.pod and time.parse(w.pod.created or "")
+  local alone = w.pd.leader.id == found.id and #(w.pd.members or {}) == 1
+  if not alone and not (w.pd.settled and made and w.now - made > 300) then return end
   p:patch_meta(kube.ref("PD", w.object), { remove_annotations = { kube.annotation.force_new } })
   p:event("Warning", "PDRecovered", "%s leads PD alone, by a person's word; lost members are replaced", i.name)
 end

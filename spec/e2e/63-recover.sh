@@ -19,8 +19,8 @@ check "a dry run says what is lost and asks for the ids" has "--confirm $a,$b" t
 check "another word changes nothing" has "nothing was changed" tikv recover unsafe-stores basic "$a" "$b" --confirm "$b" --connect-to "$CONNECT"
 check "one of three is no lost majority" has "is no lost majority" tikv recover unsafe-stores basic "$a" --confirm "$a" --connect-to "$CONNECT"
 check "PD gives them up" has "Unsafe recovery Finished" tikv recover unsafe-stores basic "$a" "$b" --confirm "$a,$b" --connect-to "$CONNECT"
-eventually 90 "three stores serve again, on new disks" is "3/3" lost cluster basic .status.tikvReady
-check "under new ids" sh -c "! kubectl --kubeconfig $D/admin.kubeconfig -n lost get tikv -o jsonpath='{.items[*].status.id}' | grep -qw -e $a -e $b"
+new() { k -n lost get tikv -o 'jsonpath={.items[*].status.id}' | tr ' ' '\n' | grep -qx -e "$a" -e "$b" && return 1; is "3/3" lost cluster basic .status.tikvReady; }
+eventually 120 "three stores serve again, on new disks under new ids" new
 
 wipe pd 1
 wipe pd 2

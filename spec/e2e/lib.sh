@@ -94,6 +94,7 @@ pd_conformance() {
 		"not ok "*) fail "${line#*#cluster }" "see $D/conformance-pd.txt" ;;
 		esac
 	done < "$D/conformance-pd.txt"
+	check "all scenarios were asked" is 18 grep -cE '^(not )?ok ' "$D/conformance-pd.txt"
 	kill "$(cat "$D/stage.pid")"
 	rm -f "$D/stage.pid"
 }

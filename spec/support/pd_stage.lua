@@ -206,8 +206,17 @@ function World:ask(e)
   return status, kind, body
 end
 
---- What has its time to become true is asked again.
-World.patience = 12000
+local function drains(e) return (e.note or ""):find "^drain" or (e.note or ""):find "^until tombstone" end
+
+--- An answer that only holds for a moment, at a pace that each PD has for itself.
+function World:moment(e) -- luacheck: no self
+  if e.path:find "/stores/progress" then return e.status ~= 400 end
+  return e.path:find "/operators$" or e.path:find "/offline%-peer$"
+    or drains(e) and not table.concat(e.facts or {}):find "Tombstone"
+end
+
+--- What has its time to become true is asked again for so many milliseconds.
+function World:patience(e) return drains(e) and 120000 or 12000 end -- luacheck: no self
 
 --- When a store is Serving is decided each ten seconds since PD started; a new leader knows a score as soon as
 --- the next heartbeat comes; stacks were cut out of the recordings.

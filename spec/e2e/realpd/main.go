@@ -22,7 +22,7 @@ func main() {
 	kubeconfig := flag.String("kubeconfig", "", "kubeconfig of the API server whose pods are run")
 	program := flag.String("pd-server", "", "the pd-server program")
 	dir := flag.String("dir", "", "folder for disks, logs and process ids")
-	first := flag.Int("regions", 12, "regions that a cluster begins with")
+	first := flag.Int("regions", 12, "regions that a cluster soon has")
 	flag.Parse()
 	path, err := filepath.Abs(*dir)
 	if err == nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -25,7 +26,7 @@ type kubelet struct {
 	dir     string
 	program string // pd-server
 	names   *names
-	first   int // regions to begin with
+	first   int // regions that a cluster soon has
 
 	mu      sync.Mutex
 	pods    map[string]*pod        // by uid
@@ -170,7 +171,7 @@ func (k *kubelet) settings(p *pod, file string) (map[string]any, error) {
 		}
 		return tree, os.WriteFile(file, []byte(m.Data["config.toml"]), 0o644)
 	}
-	return nil, fmt.Errorf("no config map")
+	return nil, errors.New("no config map")
 }
 
 // once runs the program until it ends or its pod does.
@@ -178,6 +179,9 @@ func (k *kubelet) once(p *pod, f files) error {
 	tree, err := k.settings(p, f.config)
 	if err != nil {
 		return err
+	}
+	if tree["refused-at-start"] == true { // how scenarios break a template
+		return errors.New("the configuration is refused")
 	}
 	if p.kind == "pd" {
 		return k.pd(p, f, tree)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +21,7 @@ type raft struct {
 	regions map[uint64]*region
 	deaf    bool          // stores take no orders
 	down    time.Duration // until a silent peer is reported as down
+	later   [][]byte      // keys that the first region is split at when it has its replicas
 }
 
 // rafts are the clusters by the id that PD gave them.
@@ -76,6 +79,9 @@ func voter(p *metapb.Peer) bool { return p.Role != metapb.PeerRole_Learner }
 func (r *raft) elect() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if len(r.later) > 0 {
+		r.grow()
+	}
 	alive := func(id uint64) bool { s := r.stores[id]; return s != nil && s.alive() }
 	for _, g := range r.regions {
 		for id, until := range g.fresh {
@@ -100,6 +106,24 @@ func (r *raft) elect() {
 			g.leader = up[g.meta.Id%uint64(len(up))]
 			g.term++
 			r.tell(g)
+		}
+	}
+}
+
+// grow splits the first region once: by then its parts have replicas, too.
+func (r *raft) grow() {
+	for _, g := range r.regions {
+		s, m := r.stores[g.leader.StoreId], g.meta
+		if s == nil || len(m.Peers) < 3 || len(g.fresh) > 0 || slices.ContainsFunc(m.Peers, func(p *metapb.Peer) bool {
+			return p.Role != metapb.PeerRole_Voter
+		}) {
+			continue
+		}
+		from, to := r.later[0], r.later[len(r.later)-1]
+		if bytes.Compare(m.StartKey, from) < 0 && (len(m.EndKey) == 0 || bytes.Compare(to, m.EndKey) < 0) {
+			go s.split(m, r.later)
+			r.later = nil
+			return
 		}
 	}
 }

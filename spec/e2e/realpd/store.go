@@ -27,7 +27,7 @@ type store struct {
 	endpoints []string // host:port of PD
 	dir       string   // its disk: the id of the store and of the cluster
 	meta      *metapb.Store
-	first     int // regions that the bootstrapping store begins with
+	first     int // regions that the first one becomes
 
 	beats, reports time.Duration // between heartbeats of the store, and of its regions
 
@@ -193,13 +193,11 @@ func (s *store) bootstrap(ctx context.Context) error {
 		return err
 	}
 	s.raft.mu.Lock()
+	defer s.raft.mu.Unlock()
 	s.raft.add(m, p)
-	s.raft.mu.Unlock()
-	var keys [][]byte
 	for i := 1; i < s.first; i++ {
-		keys = append(keys, fmt.Appendf(nil, "t%03d", i))
+		s.raft.later = append(s.raft.later, fmt.Appendf(nil, "t%03d", i))
 	}
-	s.split(m, keys)
 	return nil
 }
 

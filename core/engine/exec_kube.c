@@ -243,6 +243,22 @@ finalizers(const cJSON *now, const cJSON *add, const cJSON *remove)
 	return out;
 }
 
+/* A merge patch replaces lists: all containers as they are, but for their images. */
+static cJSON *
+with_images(const cJSON *live, const cJSON *images)
+{
+	cJSON *spec = json_object(), *list = json_clone(json_path(live, "spec.containers")), *c;
+
+	cJSON_ArrayForEach(c, list)
+	{
+		const char *image = json_text(json_get(images, json_str(c, "name", "")));
+		if (image != NULL)
+			json_put_str(c, "image", image);
+	}
+	json_put(spec, "containers", list);
+	return spec;
+}
+
 static void
 send_patch(struct exec_run *r, const cJSON *live)
 {
@@ -257,6 +273,8 @@ send_patch(struct exec_run *r, const cJSON *live)
 	if (add != NULL || remove != NULL)
 		json_put(meta, "finalizers",
 			finalizers(json_path(live, "metadata.finalizers"), add, remove));
+	if (json_get(a->tree, "images") != NULL)
+		json_put(patch, "spec", with_images(live, json_get(a->tree, "images")));
 	r->api = api_merge(r->x->conf.api, a->of, a->ns, a->name, NULL, patch, on_written, r);
 	json_free(patch);
 }

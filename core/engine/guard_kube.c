@@ -378,9 +378,23 @@ former_kept(const struct ask *q, struct err *e)
 	return 0;
 }
 
+/* Another program of PD or TiKV is a restart, with all that belongs to one. */
+static int
+images_are_side(const struct ask *q, struct err *e)
+{
+	if (q->a->of != KIND_POD)
+		return guard_no(e, G3, "%s %s: only pods have images", kind_name(q), q->a->name);
+	if (json_get(json_get(q->a->tree, "images"), guard_component(q->target_tree)) != NULL)
+		return guard_no(
+			e, G3, "pod %s: the image of its main container is a restart", q->a->name);
+	return 0;
+}
+
 static int
 patched_is_ours(const struct ask *q, struct err *e)
 {
+	if (json_get(q->a->tree, "images") != NULL && images_are_side(q, e) != 0)
+		return -1;
 	if (q->a->kind == ACTION_PATCH_META && (identity_kept(q, e) != 0 || former_kept(q, e) != 0))
 		return -1;
 	if (is_subject(q))

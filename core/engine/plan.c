@@ -37,7 +37,7 @@ struct field {
 		"rv", FIELD_RV, true                                                             \
 	}
 
-#define FIELDS_MAX 10
+#define FIELDS_MAX 11
 static const struct action_row {
 	const char *name;
 	struct field field[FIELDS_MAX + 1];
@@ -50,7 +50,8 @@ static const struct action_row {
 			{ "remove_labels", FIELD_LIST, false },
 			{ "remove_annotations", FIELD_LIST, false },
 			{ "add_finalizers", FIELD_LIST, false },
-			{ "remove_finalizers", FIELD_LIST, false } } },
+			{ "remove_finalizers", FIELD_LIST, false },
+			{ "images", FIELD_TEXTS, false } } },
 	[ACTION_MARK] = { "mark", { TARGET, { "key", FIELD_NAME, true } } },
 	[ACTION_STATUS] = { "status", { { NULL, FIELD_NAME, false } } },
 	[ACTION_PD_OFFLINE] = { "pd_offline",

@@ -12,7 +12,7 @@
  *   apply       object                        creates when `object.metadata.uid` is absent
  *   delete      kind name uid rv [grace] why
  *   patch_meta  kind name uid rv [labels] [annotations] [remove_labels] [remove_annotations]
- *               [add_finalizers] [remove_finalizers]
+ *               [add_finalizers] [remove_finalizers] [images]   images: of side containers of a pod
  *   mark        kind name uid rv key          annotation := now, once
  *   pd_offline | pd_online                    store_id expect [force]
  *   pd_evict_leaders | pd_restore_leaders     store_id

@@ -66,6 +66,16 @@ M.POD = {
   containers = "status.containerStatuses", init = "status.initContainerStatuses",
 }
 
+---Side containers of the overlay: their images are changed in place.
+---@return table<string, string> by name
+function M.side_images(i)
+  local out = {}
+  for _, c in ipairs(((i.spec.overlay or {}).pod or {}).spec and i.spec.overlay.pod.spec.containers or {}) do
+    if c.name ~= i.component then out[c.name] = c.image end
+  end
+  return out
+end
+
 ---Fields of the group that instances look at.
 M.GROUP = {
   name = "metadata.name", uid = "metadata.uid", deleting = "metadata.deletionTimestamp",
@@ -92,7 +102,8 @@ function M.needs(object, claim_fields)
   local out = {
     { as = "cluster", kind = "Cluster", name = i.cluster, fields = M.CLUSTER },
     { as = "group", kind = kube.group_kind[i.component], name = i.group, fields = M.GROUP },
-    { as = "pod", kind = "Pod", name = i.pod, fields = M.POD },
+    { as = "pod", kind = "Pod", name = i.pod,
+      fields = next(M.side_images(i)) and kube.merge({ specs = "spec.containers" }, M.POD) or M.POD },
     { as = "configmap", kind = "ConfigMap", name = i.pod },
     { as = "claims", kind = "PersistentVolumeClaim", label = { kube.label.instance, i.name },
       fields = claim_fields },

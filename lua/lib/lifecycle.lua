@@ -2,6 +2,7 @@
 local kube = require "lib.kube"
 local config = require "lib.config"
 local diagnosis = require "lib.diagnosis"
+local instance = require "lib.instance"
 local lost_node = require "lib.lost_node"
 local placing = require "lib.placing"
 local pods = require "lib.pod"
@@ -85,6 +86,20 @@ local function stopping(w, p, i)
   return p:wait("NodeNotReady", "pod %s shall stop and %s; it may still run there", i.pod, silent)
 end
 
+---Images of side containers that the pod lacks; those of a pod that is to be made again come with it.
+---@return table<string, string>?
+function M.images(w, i)
+  if restart.pending(w, i) then return nil end
+  local want, out = instance.side_images(i), nil
+  for _, c in ipairs(w.pod.specs or {}) do
+    if want[c.name] and c.image ~= want[c.name] then
+      out = out or {}
+      out[c.name] = want[c.name]
+    end
+  end
+  return out
+end
+
 ---Step: there is a pod, ours, alive, with the labels it should have. It never asks PD.
 function M.pod(w, p, i)
   local pod = w.pod
@@ -106,8 +121,9 @@ function M.pod(w, p, i)
     labels[kube.label.revision] = (w.object.status or {}).currentRevision
   end
   labels, annotations = kube.missing(pod.labels, labels), kube.missing(pod.annotations, annotations)
-  if labels or annotations then
-    p:patch_meta(kube.ref("Pod", pod), { labels = labels, annotations = annotations })
+  local images = M.images(w, i)
+  if labels or annotations or images then
+    p:patch_meta(kube.ref("Pod", pod), { labels = labels, annotations = annotations, images = images })
   end
 end
 

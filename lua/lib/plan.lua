@@ -74,7 +74,7 @@ function Plan:delete(ref, why, grace)
 end
 
 local META = { "labels", "annotations", "remove_labels", "remove_annotations", "add_finalizers",
-  "remove_finalizers" }
+  "remove_finalizers", "images" }
 
 local function joined(a, b)
   if not (a and b) then return a or b end

@@ -107,6 +107,12 @@ end
 ---@param due {why: string}
 ---@param grace number? seconds
 function M.now(w, p, i, due, grace)
+  for _, a in ipairs(p.actions) do
+    -- its version is another one after that
+    if a.action == "patch_meta" and a.uid == w.pod.uid then
+      return p:retry(1, "Restarting", "pod %s is made again: %s", i.pod, due.why)
+    end
+  end
   p:delete(kube.ref("Pod", w.pod), due.why, grace)
   if not due.told then p:event("Normal", "Restarting", "pod %s is made again: %s", i.pod, due.why) end
   return p:wait("Restarting", "pod %s is made again: %s", i.pod, due.why)

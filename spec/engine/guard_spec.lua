@@ -851,6 +851,16 @@ describe("guard", function()
     C.plan_free(p)
   end
 
+  it("G3 changes images of side containers only", function()
+    rig()
+    local s = r:tikv(1, { id = "1" })
+    local change = S.patch("Pod", "basic-tikv-1", {})
+    change.images = { side = "x:2" }
+    r:allows(s, change)
+    change.images = { tikv = "x:2" }
+    r:refuses("G3", s, change, "is a restart")
+  end)
+
   it("G9 limits destructive actions per cluster and minute", function()
     rig { no_pd = true }
     local s = r:tikv(1, { id = "1", ready = false })

@@ -440,6 +440,27 @@ describe("A rolling change, in the toy world,", function()
     assert.equal("basic-tikv-0", changed(before, pods(m, "tikv")))
   end)
 
+  it("changes labels and side images in place, one of them beside a restart with it (E-28)", function()
+    up(1, 1)
+    local function side(image, team)
+      return function(t)
+        t.spec.overlay = { pod = { metadata = { labels = { team = team } }, spec = { containers = { { name = "side",
+          image = image } } } } }
+      end
+    end
+    template(m, "TiKVGroup", side("side:1", "a"))
+    days(m, 4)
+    local pod = m:get("Pod", "basic-tikv-0")
+    local uid = pod.metadata.uid
+    template(m, "TiKVGroup", side("side:2", "b"))
+    days(m, 4)
+    pod = m:get("Pod", "basic-tikv-0")
+    assert.equal(uid, pod.metadata.uid)
+    assert.equal("side:2", pod.spec.containers[2].image)
+    assert.equal("pingcap/tikv:v8.5.2", pod.spec.containers[1].image)
+    assert.equal("b", pod.metadata.labels.team)
+  end)
+
   -- P-39, E-50
   it("restarts nothing because the operator renders otherwise by now; the next restart takes it along (E-39, W-17)", function()
     up(3, 3)

@@ -206,6 +206,7 @@ function Mini:patch(o, a)
   local m = o.metadata
   m.labels = texts(m.labels, a.labels, a.remove_labels)
   m.annotations = texts(m.annotations, a.annotations, a.remove_annotations)
+  for _, c in ipairs(a.images and o.spec.containers or {}) do c.image = a.images[c.name] or c.image end
   local keep = {}
   for _, f in ipairs(m.finalizers or {}) do
     local gone = false

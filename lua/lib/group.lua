@@ -8,6 +8,7 @@ local members = require "lib.members"
 local moving = require "lib.moving"
 local online = require "lib.online"
 local ordinals = require "lib.ordinals"
+local replacing = require "lib.replacing"
 local revision = require "lib.revision"
 local scaling = require "lib.scaling"
 local shrinking = require "lib.shrinking"
@@ -112,6 +113,8 @@ function M.scaled(w, p)
   local served = #members.where(live, function(m) return not m.ready end) == 0
   local out = served and hooks.finish(w, p, "ScaleOut")
   if out then return out end
+  local lost = not replacing.marked(list)[1] and hooks.finish(w, p, "Failover")
+  if lost then return lost end
   if #list == #live then return hooks.finish(w, p, "ScaleIn") end
 end
 

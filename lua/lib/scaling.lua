@@ -59,10 +59,17 @@ end
 
 local NEW = { Pending = true, Founding = true, Creating = true }
 
--- A group that has never been whole is being made, not scaled.
-local function hooked(w, p, numbers)
+-- A group that has never been whole is being made, not scaled. A spare belongs to a failover; one for another
+-- kind of disk has no hook.
+local function hooked(w, p, numbers, spares)
   if NEW[w.object.status and w.object.status.phase or "Pending"] then return nil end
-  return hooks.begin(w, p, "ScaleOut", hooks.scale_key(w), { instances = names(w.object, numbers) })
+  local about = { instances = names(w.object, numbers) }
+  if not (spares and spares[1]) then return hooks.begin(w, p, "ScaleOut", hooks.scale_key(w), about) end
+  for _, r in ipairs(w.rows or {}) do
+    if r.uid == spares[1] and r.replace ~= "volume" then
+      return hooks.begin(w, p, "Failover", table.concat(spares, ","), about)
+    end
+  end
 end
 
 ---@param founder string? founding list of these PD members
@@ -73,7 +80,7 @@ local function create(w, p, numbers, founder, record, spares)
   local ok, why = questions.can(w, "can_scale_out", { group = g.metadata.name,
     component = kube.component[g.kind], ordinals = json.array(kube.merge({}, numbers)), replicas = M.wanted(g) }, p)
   if not ok then return p:retry(30, "PolicyDenied", "can_scale_out: %s", why) end
-  local held = hooked(w, p, numbers)
+  local held = hooked(w, p, numbers, spares)
   if held then return held end
   local rev = revision.name(g, kube.component[g.kind], kube.features(w.cluster))
   local counted = topology.counted(g, w.rows or {})

@@ -55,6 +55,28 @@ describe("Failover of stores, in the toy world,", function()
     ready("basic-tikv-" .. n - 1, true)
   end
 
+  it("has hooks of its own: a Job before the spare is made, one when the lost store is gone; scaling's do not run", function()
+    up(3)
+    local function hook()
+      return { jobTemplate = { spec = { template = { spec = { containers = { { name = "hook", image = "busybox" } } } } } } }
+    end
+    local o = mini.copy(m:get("TiKVGroup", "basic"))
+    o.spec.hooks, o.metadata.uid = { beforeFailover = hook(), afterFailover = hook(), beforeScaleOut = hook() }, nil
+    m:put(o)
+    m:settle()
+    m.jobs, m.writes = "Running", {}
+    lose(2)
+    m:settle(100)
+    assert.equal("basic-0 basic-1 basic-2", names(m, "TiKV"))
+    assert.equal("HookRunning", m:get("TiKVGroup", "basic").status.reason)
+    m.jobs = nil
+    m:settle(100)
+    assert.equal("basic-0 basic-2 basic-3", names(m, "TiKV"))
+    local before, after = index(m, "^job Job/basic%-tikv%-before%-failover"), index(m, "^job Job/basic%-tikv%-after%-failover")
+    assert.is_true(before < index(m, "^apply TiKV/basic%-3") and index(m, "^delete TiKV/basic%-1") < after)
+    assert.is_nil(index(m, "^job Job/basic%-tikv%-before%-scale"))
+  end)
+
   -- W-04, E-28, E-33, U-01, U-02, U-03, U-04
   it("replaces a lost store on a new disk: the new one serves first, then the old one leaves, its claim last", function()
     up(3)

@@ -91,11 +91,14 @@ local function take_settings(c, config)
   for line in config:gmatch "[^\n]+" do
     section = line:match "^%s*%[([%w%-.]+)%]" or section
     local key, text = line:match "^%s*([%w%-]+)%s*=%s*(.-)%s*$"
-    if key and (section == "schedule" or section == "replication") then
+    if key == "store-balance-rate" and section == "schedule" then
+      c.balance_rate = tonumber(text) or c.balance_rate
+    elseif key and (section == "schedule" or section == "replication") then
       local kept = text:match "^[\"'](.*)[\"']$" or tonumber(text) or text:match "^true$" or text:match "^false$"
       if kept ~= nil then c:set_item(section, key, kept) end
     elseif key and section == "schedule.default-store-limit" and tonumber(text) then
-      c.config.schedule["default-store-limit"][key] = tonumber(text)
+      local known = c.config.schedule["default-store-limit"] -- 8.5 has no such setting
+      if known then known[key] = tonumber(text) end
     end
   end
 end

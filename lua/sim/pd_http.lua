@@ -94,6 +94,9 @@ local function redirect_failed(c, route)
   return A.text(500, REDIRECT)
 end
 
+-- Paths of later versions are no paths, whoever is asked.
+local function too_new(c, path) return path:find "^/pd/api/v2/maintenance" and not c:at_least(8, 5, 7) end
+
 local READS_QUORUM = { ["/pd/api/v2/ready"] = true, ["/pd/api/v2/readyz"] = true, ["/pd/api/v2/readyz/*"] = true }
 
 --- What stands between a request at this member and the PD leader, or nothing.
@@ -150,7 +153,7 @@ function M.answer(c, m, request)
   end
   local methods, args = find(request.path)
   local route = methods and methods[request.method]
-  if not route then return unknown(request.method, request.path, methods) end
+  if not route or too_new(c, route.path) then return unknown(request.method, request.path, methods) end
   local q = request_of(request, args)
   if route.need == "local" then
     if READS_QUORUM[route.path] and not m.removed and not c:quorum() then return A.HANG end

@@ -37,10 +37,11 @@ local function schedule(c, follower)
 end
 
 --- The member asked tells its own start-up items.
-on("GET /pd/api/v1/config", "config", function(c, _, m)
+on("GET /pd/api/v1/config", "config", function(c, q, m)
   local out, founders = copy(c.config), {}
   for i, x in ipairs(c.members) do founders[i] = ("%s=%s"):format(x.name or "", x.peer_url or "") end
-  out.schedule = schedule(c)
+  local alone = m ~= c.leader and q.header "PD-Allow-follower-handle" ~= nil
+  out.schedule = schedule(c, alone and not c:at_least(9, 0, 0))
   out["client-urls"], out["peer-urls"] = m.client_url, m.peer_url
   out["advertise-client-urls"], out["advertise-peer-urls"] = m.client_url, m.peer_url
   out.name, out["data-dir"], out["initial-cluster"] = m.name, "/var/lib/pd", table.concat(founders, ",")

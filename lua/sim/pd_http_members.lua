@@ -227,13 +227,6 @@ end
 
 local NONE, NONE_OF_TYPE = "No maintenance task is running", "No maintenance task is running for this type"
 
-local function locked(fn)
-  return function(c, q)
-    if not c:at_least(8, 5, 7) then return no_route() end
-    return fn(c, q)
-  end
-end
-
 local function task(t)
   return J.object("type", t.type, "id", t.id, "start_timestamp", math.floor(J.wall(t.at) / 1000), "description", t.text)
 end
@@ -242,28 +235,28 @@ local function taken(c, text)
   return A.v2(409, J.object("error", text, "existing_task", task(c.maintenance)))
 end
 
-on("GET /pd/api/v2/maintenance", "leader", locked(function(c)
+on("GET /pd/api/v2/maintenance", "leader", function(c)
   if not c.maintenance then return A.v2(404, NONE) end
   return A.v2(200, J.list { task(c.maintenance) })
-end))
-on("GET /pd/api/v2/maintenance/*", "leader", locked(function(c, q)
+end)
+on("GET /pd/api/v2/maintenance/*", "leader", function(c, q)
   if not c.maintenance or c.maintenance.type ~= q.args[1] then return A.v2(404, NONE_OF_TYPE) end
   return A.v2(200, task(c.maintenance))
-end))
-on("PUT /pd/api/v2/maintenance/*/*", "leader", locked(function(c, q)
+end)
+on("PUT /pd/api/v2/maintenance/*/*", "leader", function(c, q)
   if c.maintenance then return taken(c, "Another maintenance task is already running") end
   local text = q.text or (type(q.body) == "string" and q.body) or ""
   c.maintenance = { type = q.args[1], id = q.args[2], at = sim.now_ms(), text = text }
   c.revision = c.revision + 1
   return A.v2(200, "Maintenance task started successfully.")
-end))
-on("DELETE /pd/api/v2/maintenance/*/*", "leader", locked(function(c, q)
+end)
+on("DELETE /pd/api/v2/maintenance/*/*", "leader", function(c, q)
   if not c.maintenance or c.maintenance.type ~= q.args[1] then return A.v2(404, NONE_OF_TYPE) end
   if c.maintenance.id ~= q.args[2] then return taken(c, "Task ID does not match the current task") end
   c.maintenance = nil
   c.revision = c.revision + 1
   return A.v2(200, "Maintenance task deleted successfully.")
-end))
+end)
 
 -- etcd ---------------------------------------------------------------------------------------------
 

@@ -44,7 +44,7 @@ function M.new(conf)
     coordinator = false,  -- schedulers are loaded
     evict = {}, evict_saved = {}, batch = 3, grant = {}, paused = {}, stuck = {}, checkers = {},
     tokens = {},          -- store id -> budget of peers it may take, see pd_schedule
-    progress = {},
+    progress = {}, balance_rate = 15,
     config = config.new(conf), rules = nil, groups = {}, ttl = {},
     maintenance = nil,
     obey = true,          -- stores carry out PD's orders

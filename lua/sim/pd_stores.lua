@@ -141,6 +141,7 @@ end
 
 function Cluster:default_limits()
   local l = self.config.schedule["default-store-limit"]
+  if not l then return { add = self.balance_rate, remove = self.balance_rate } end -- 8.5: one rate, shown nowhere
   return { add = l["add-peer"], remove = l["remove-peer"] }
 end
 

@@ -5,6 +5,7 @@
 #include "engine/ctl_priv.h"
 
 #define REFUSED_MS 15000
+#define BLAST_MS 60000   /* G9 counts by the minute */
 #define INVALID_MS 60000 /* the same thing would be answered again (T6) */
 #define SOONEST_MS 100
 #define FAULTS_DEGRADED 5
@@ -131,7 +132,8 @@ end_failed(struct pass *p, const struct err *e)
 			now + (e->retry_after_s > 0 ? e->retry_after_s : 1) * 1000);
 		return;
 	case ERR_REFUSED:
-		end_saying(p, "refused", e->msg, QUEUE_RETRY, now + REFUSED_MS);
+		end_saying(p, "refused", e->msg, QUEUE_RETRY,
+			now + (strncmp(e->msg, "G9:", 3) == 0 ? BLAST_MS : REFUSED_MS));
 		return;
 	case ERR_NONE:
 	case ERR_EXPIRED:

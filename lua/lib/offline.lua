@@ -11,6 +11,9 @@ local M = {}
 
 local GROUP = kube.path_label(kube.label.group)
 
+-- An event tells that PD is settled; a hundred that wait for it need not all look again and again.
+local SETTLING = 60
+
 M.EVICTION = 300 -- seconds that leaders are given to leave; then the regions go all the same
 local ROOM = 0.2 -- share of a disk that PD keeps free (low-space-ratio)
 
@@ -224,7 +227,7 @@ function M.next(w, i, id, found)
         message = ("PD calls store %s removed with %d regions on it; its disk is kept"):format(id, regions) }
     end
     if not w.pd.settled then
-      return { reason = "PDNotSettled", after = 15,
+      return { reason = "PDNotSettled", after = SETTLING,
         message = "PD's leader is new: its word that the store is removed waits" }
     end
     -- whether another store has its address by now is asked first
@@ -244,7 +247,8 @@ function M.next(w, i, id, found)
     regions = found.regions, leaders = found.leaders })
   if not ok then return { reason = "PolicyDenied", message = "can_offline: " .. no, after = 30 } end
   if not w.pd.settled then
-    return { reason = "PDNotSettled", after = 15, message = "PD's leader is new: stores leave when it is settled" }
+    return { reason = "PDNotSettled", after = SETTLING,
+      message = "PD's leader is new: stores leave when it is settled" }
   end
   return evicting(w, found)
     or { reason = "Draining", act = "offline", message = ("%s regions of store %s begin to leave"):format(

@@ -420,6 +420,16 @@ ctl_pd_event(
 }
 
 void
+ctl_secret_event(struct ctl *c, const char *ns, const char *name)
+{
+	struct waking x = { .c = c };
+
+	snprintf(x.reason, sizeof(x.reason), "Secret %s", name);
+	world_interested_secret(c->conf.world, ns, name, wake_because, &x);
+	ctl_arm(c);
+}
+
+void
 ctl_tikv_event(struct ctl *c, const char *ns, const char *instance)
 {
 	struct waking x = { .c = c };

@@ -48,6 +48,7 @@ void ctl_free(struct ctl *c);                                                /* 
 void ctl_event(struct ctl *c, const struct obj *old, const struct obj *now); /* store listener */
 void ctl_pd_event(
 	struct ctl *c, const char *ns, const char *cluster, const char *const *changed, size_t n);
+void ctl_secret_event(struct ctl *c, const char *ns, const char *name);
 void ctl_tikv_event(struct ctl *c, const char *ns, const char *instance); /* its settings */
 void ctl_kick(struct ctl *c); /* may_run may have turned true, or time has come */
 void ctl_everything(struct ctl *c, const char *reason); /* queue every object of ours */

@@ -316,6 +316,7 @@ new_engine(struct tikv_operator *o)
 		.trouble = feed_trouble,
 		.pdview = pds_view,
 		.tikvview = pds_tikv_view,
+		.secrets = pds_secrets,
 		.operator_facts = facts,
 		.breaker = breaker,
 		.clock = c->loop->clock });

@@ -532,6 +532,33 @@ on_tikv_change(void *arg, const char *ns, const char *instance)
 		ctl_tikv_event(o->ctl, ns, instance);
 }
 
+static void
+on_secret(void *arg, const char *ns, const char *name)
+{
+	struct tikv_operator *o = arg;
+
+	if (o->ctl)
+		ctl_secret_event(o->ctl, ns, name);
+}
+
+cJSON *
+pds_secrets(void *arg, const char *ns, const char *cluster, const cJSON *names)
+{
+	struct tikv_operator *o = arg;
+	struct pdfeed *f = find(o, ns, cluster);
+	cJSON *out = json_object();
+	const cJSON *it;
+
+	if (!f || !f->tls)
+		return out;
+	if (!o->secrets) /* the API client comes after the feeds */
+		o->secrets = secrets_new(&(struct secrets_conf){
+			.loop = o->conf.loop, .api = o->api, .arg = o, .on_change = on_secret });
+	cJSON_ArrayForEach(it, names)
+		json_put(out, json_text(it), secrets_ask(o->secrets, ns, json_text(it)));
+	return out;
+}
+
 struct tikvview *
 pds_tikv_view(void *arg)
 {
@@ -557,6 +584,7 @@ void
 pds_free(struct tikv_operator *o)
 {
 	tikvview_free(o->tikvs);
+	secrets_free(o->secrets);
 	map_free(o->pds);
 	map_free(o->retired);
 }

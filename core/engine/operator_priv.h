@@ -6,6 +6,7 @@
  */
 #include "base/map.h"
 #include "engine/operator.h"
+#include "engine/secrets.h"
 
 struct feed { /* one watched resource */
 	struct tikv_operator *o;
@@ -42,7 +43,8 @@ struct tikv_operator {
 	struct ctl *ctl;
 	struct map *pds; /* "ns/name" of a Cluster -> struct pdfeed */
 	struct tikvview *tikvs;
-	struct map *retired; /* PDs of Clusters that are gone, while a plan may use them */
+	struct secrets *secrets; /* NULL until one is asked for */
+	struct map *retired;     /* PDs of Clusters that are gone, while a plan may use them */
 	struct timer *sync_timer;
 	int64_t sync_until;
 	bool started, synced, stopping;
@@ -77,6 +79,7 @@ void pds_busy(void *arg, const char *ns, const char *cluster, const char *key, b
 bool pds_since(void *arg, const char *ns, const char *cluster, int64_t mono_ms);
 void pds_tikv_target(void *arg, const char *ns, const char *instance, struct tikv_target *out);
 struct tikvview *pds_tikv_view(void *arg);
+cJSON *pds_secrets(void *arg, const char *ns, const char *cluster, const cJSON *names);
 
 /* ---- sources ---- */
 void sources_state(void *arg, const struct obj *configmap, const char *state, const char *name,

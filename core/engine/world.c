@@ -96,6 +96,19 @@ one_key(const struct world_need *n, const char *ns)
 }
 
 static void
+want_secrets(struct wanted *l, const struct world_need *n, const char *ns)
+{
+	const cJSON *it;
+
+	cJSON_ArrayForEach(it, n->secrets)
+	{
+		char *topic = xasprintf("S%s/%s", ns, json_text(it));
+		want(l, topic);
+		free(topic);
+	}
+}
+
+static void
 want_need(struct wanted *l, const struct world_need *n, const char *ns)
 {
 	char *value, *topic = NULL;
@@ -104,6 +117,9 @@ want_need(struct wanted *l, const struct world_need *n, const char *ns)
 	switch (n->form) {
 	case NEED_PD:
 		world_pd_topics(n, ns, want, l);
+		return;
+	case NEED_SECRETS:
+		want_secrets(l, n, ns);
 		return;
 	case NEED_TIKV:
 		topic = xasprintf("T%s/%s", ns, n->instance);
@@ -230,6 +246,11 @@ put_need(struct building *b, const cJSON *item, struct err *e)
 		put_pd(b, &n);
 	else if (n.form == NEED_TIKV)
 		json_put(b->out, n.as, tikv_member(b, &n));
+	else if (n.form == NEED_SECRETS)
+		json_put(b->out, n.as,
+			b->w->from.secrets
+				? b->w->from.secrets(b->w->from.arg, b->ns, n.cluster, n.secrets)
+				: json_object());
 	else
 		put_objects(b, &n);
 	world_need_fini(&n);
@@ -439,16 +460,29 @@ world_interested_pd(struct world *w, const char *ns, const char *cluster,
 		world_pd_touched(v, ns, cluster, changed[i], tell_topic, &x);
 }
 
-void
-world_interested_tikv(
-	struct world *w, const char *ns, const char *instance, world_key_fn *fn, void *arg)
+static void
+tell_one(struct world *w, char kind, const char *ns, const char *name, world_key_fn *fn, void *arg)
 {
 	struct telling x = { w, fn, arg };
-	char *topic = xasprintf("T%s/%s", ns, instance);
+	char *topic = xasprintf("%c%s/%s", kind, ns, name);
 
 	world_index_round(w->index);
 	tell_topic(&x, topic);
 	free(topic);
+}
+
+void
+world_interested_tikv(
+	struct world *w, const char *ns, const char *instance, world_key_fn *fn, void *arg)
+{
+	tell_one(w, 'T', ns, instance, fn, arg);
+}
+
+void
+world_interested_secret(
+	struct world *w, const char *ns, const char *name, world_key_fn *fn, void *arg)
+{
+	tell_one(w, 'S', ns, name, fn, arg);
 }
 
 void

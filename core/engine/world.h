@@ -12,6 +12,7 @@
  * there is none {as="pd", pd=CLUSTER, stores="all"|"none", store=ID, address=HOST:PORT,
  * member=NAME, fresh=SECONDS, wake={TOPIC, ...}, settings={KEY, ...}}
  *   {as="live", tikv=NAME, settings={KEY, ...}, fresh=SECONDS}   of a TiKV's process, read so often
+ *   {as="secrets", secrets={NAME, ...}, of=CLUSTER}  {NAME: {known, there, keys[]}}; {} without TLS
  * Without `fields` the whole object comes. `uid` may
  * stand beside `name`: another uid is absent.
  *
@@ -48,6 +49,8 @@ struct world_sources {
 	struct store *(*store)(void *arg, enum kind k); /* NULL: not watched */
 	const char *(*trouble)(void *arg, enum kind k); /* why it is not synced; "" fine */
 	struct pdview *(*pdview)(void *arg, const char *ns, const char *cluster); /* NULL: none */
+	/* What is known of Secrets of a Cluster with TLS; the caller frees. May be NULL. */
+	cJSON *(*secrets)(void *arg, const char *ns, const char *cluster, const cJSON *names);
 	struct tikvview *(*tikvview)(void *arg); /* NULL: TiKV's settings are never known */
 	cJSON *(*operator_facts)(void *arg);     /* the caller frees */
 	/* Why the guard's breaker of a cluster is open, "" when closed; may be NULL. */
@@ -73,6 +76,9 @@ void world_interested_pd(struct world *w, const char *ns, const char *cluster,
 /* Keys that asked for the settings of a TiKV. */
 void world_interested_tikv(
 	struct world *w, const char *ns, const char *instance, world_key_fn *fn, void *arg);
+/* Keys that asked for a Secret. */
+void world_interested_secret(
+	struct world *w, const char *ns, const char *name, world_key_fn *fn, void *arg);
 void world_forget(struct world *w, const char *key);
 
 #endif

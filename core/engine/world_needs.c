@@ -11,6 +11,7 @@ static const char *const object_keys[] = { "as", "kind", "owner", "label", "clus
 	"fields", NULL };
 static const char *const pd_keys[] = { "as", "pd", "stores", "store", "address", "member", "fresh",
 	"wake", "settings", NULL };
+static const char *const secret_keys[] = { "as", "secrets", "of", NULL };
 static const char *const tikv_keys[] = { "as", "tikv", "settings", "fresh", NULL };
 static const char *const reserved[] = { "now", "clock", "kind", "object", "deleting", "operator",
 	"last", "ages", "unknown", NULL };
@@ -184,6 +185,24 @@ read_tikv(struct world_need *out, const cJSON *item, struct err *e)
 }
 
 static int
+read_secrets(struct world_need *out, const cJSON *item, struct err *e)
+{
+	const cJSON *it;
+
+	out->form = NEED_SECRETS;
+	out->secrets = json_get(item, "secrets");
+	if (text_of(item, out->as, "of", &out->cluster, e) < 0)
+		return -1;
+	if (!out->cluster)
+		return err_set(e, ERR_INVALID, "needs: %s: of: missing", out->as);
+	if (!cJSON_IsArray(out->secrets))
+		return err_set(e, ERR_INVALID, "needs: %s: secrets: expected a list", out->as);
+	cJSON_ArrayForEach(it, out->secrets) if (!json_text(it) || !*json_text(it)) return err_set(
+		e, ERR_INVALID, "needs: %s: secrets: expected names", out->as);
+	return 0;
+}
+
+static int
 read_pd(struct world_need *out, const cJSON *item, struct err *e)
 {
 	const cJSON *store = json_get(item, "store"), *it;
@@ -220,7 +239,11 @@ world_need_read(struct world_need *out, const cJSON *item, const char *ns,
 	struct projections *projections, struct err *e)
 {
 	bool pd = json_get(item, "pd") != NULL, tikv = !pd && json_get(item, "tikv") != NULL;
-	const char *const *keys = pd ? pd_keys : tikv ? tikv_keys : object_keys;
+	bool secrets = !pd && !tikv && json_get(item, "secrets") != NULL;
+	const char *const *keys = pd        ? pd_keys
+				  : tikv    ? tikv_keys
+				  : secrets ? secret_keys
+					    : object_keys;
 	const cJSON *it;
 	int rc;
 
@@ -232,9 +255,10 @@ world_need_read(struct world_need *out, const cJSON *item, const char *ns,
 		return err_set(e, ERR_INVALID, "needs: as=%s: the name is taken", out->as);
 	cJSON_ArrayForEach(it, item) if (!among(keys, it->string)) return err_set(
 		e, ERR_INVALID, "needs: %s: unknown key %s", out->as, it->string);
-	rc = pd     ? read_pd(out, item, e)
-	     : tikv ? read_tikv(out, item, e)
-		    : read_object(out, item, ns, projections, e);
+	rc = pd        ? read_pd(out, item, e)
+	     : tikv    ? read_tikv(out, item, e)
+	     : secrets ? read_secrets(out, item, e)
+		       : read_object(out, item, ns, projections, e);
 	if (rc == 0)
 		return 0;
 	world_need_fini(out);

@@ -10,7 +10,7 @@
 
 struct world_need {
 	const char *as;
-	enum { NEED_LIST, NEED_ONE, NEED_PD, NEED_TIKV } form;
+	enum { NEED_LIST, NEED_ONE, NEED_PD, NEED_TIKV, NEED_SECRETS } form;
 	enum kind kind;
 	enum store_index index; /* lists */
 	char *value;            /* as store_list() takes it; lists */
@@ -23,6 +23,7 @@ struct world_need {
 	double fresh; /* seconds, 0: any age */
 	const cJSON *wake;
 	const char *instance;  /* TiKV */
+	const cJSON *secrets;  /* names */
 	const cJSON *settings; /* dotted names: of PD, or of the instance; NULL: none */
 };
 

@@ -7,7 +7,8 @@
 #include "base/mem.h"
 
 static const char *const facts[] = { "cluster_id", "version", "leader", "members", "counts",
-	"replication", "schedulers", "evicting", "regions", "bootstrapped", "halted", NULL };
+	"replication", "schedulers", "evicting", "regions", "bootstrapped", "halted", "no_space",
+	NULL };
 
 /* A node that shows another's content without owning it. Scalars are copied. */
 static cJSON *

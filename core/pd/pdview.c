@@ -228,6 +228,8 @@ keep_parts(struct pdview *v, struct round *r)
 		set_text(&v->version, r->version);
 	if (r->revision >= 0)
 		v->revision = r->revision;
+	if (r->etcd_asked)
+		v->no_space = r->no_space;
 	if (r->voters >= 0) {
 		v->voters = r->voters;
 		v->peers = r->peers;

@@ -23,7 +23,8 @@
  *   replication {max_replicas,location_labels[],isolation_level,cluster_version,voters (fewest that
  *     any key range has by the placement rules),peers (most that any wants)},
  *   schedulers[], evicting[], regions {total,down_peer,pending_peer,miss_peer} (absent: unknown),
- *   halted (bool), settings {schedule{},replication{},...} as PD prints them.
+ *   halted (bool), no_space (PD's etcd is full and takes no writes),
+ *   settings {schedule{},replication{},...} as PD prints them.
  */
 #include "base/rng.h"
 #include "pd/pd.h"

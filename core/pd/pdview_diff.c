@@ -229,6 +229,7 @@ pdview_build(struct pdview *v, struct round *r)
 	if (v->counts != NULL)
 		json_put(out, "regions", json_clone(v->counts));
 	json_put_bool(out, "halted", halted);
+	json_put_bool(out, "no_space", v->no_space);
 	return out;
 }
 
@@ -347,6 +348,7 @@ pdview_diff(struct pdview *v, const cJSON *old, const cJSON *now, struct changes
 	if (old == NULL ||
 		!json_equal(json_get(old, "replication"), json_get(now, "replication")) ||
 		json_bool(old, "halted", false) != json_bool(now, "halted", false) ||
+		json_bool(old, "no_space", false) != json_bool(now, "no_space", false) ||
 		strcmp(json_str(old, "version", ""), json_str(now, "version", "")) != 0)
 		changes_add(c, "config");
 	cJSON_ArrayForEach(s, json_get(now, "stores")) diff_store(v, s, c);

@@ -50,7 +50,7 @@ struct round {
 	char *version, *cluster_id;
 	int64_t revision, term, start; /* -1: not asked or not told */
 	int64_t voters, peers;         /* of placement rules, -1: not asked, 0: there are none */
-	bool bootstrapped, halted, etcd_asked;
+	bool bootstrapped, halted, etcd_asked, no_space;
 	int64_t began;
 };
 
@@ -65,6 +65,7 @@ struct pdview {
 	enum part part;
 	int64_t asked[PARTS];   /* when a part was last brought, -1: never */
 	bool again, all;        /* after this round one more; it asks for everything */
+	bool no_space;          /* PD's etcd takes no writes, as it said last */
 	bool stale;             /* a write of ours fell into this round */
 	bool no_etcd;           /* this PD does not tell etcd's status */
 	int64_t ended, took_ms; /* of the last round */

@@ -413,15 +413,23 @@ pdview_read_rules(struct round *r, const cJSON *body, struct err *e)
 int
 pdview_read_etcd(struct round *r, const cJSON *body, struct err *e)
 {
+	const cJSON *m;
 	char id[24], n[24];
 
 	if (pd_id(json_path(body, "header.member_id"), id) != 0)
 		return bad(e, "/v3/maintenance/status", "header.member_id", "is no id");
 	if (strcmp(id, json_str(r->leader, "id", "")) != 0)
 		return err_set(e, ERR_UNAVAILABLE, "PD's leader does not answer under its own URL");
-	if (cJSON_GetArraySize(json_get(body, "errors")) > 0)
-		return err_set(
-			e, ERR_UNAVAILABLE, "PD's etcd: %.100s", json_str(body, "errors[0]", "?"));
+	r->no_space = false;
+	cJSON_ArrayForEach(m, json_get(body, "errors"))
+	{
+		const char *text = json_text(m);
+		/* PD still answers what it knows; it can not write any more. */
+		if (text == NULL || strstr(text, "NOSPACE") == NULL)
+			return err_set(
+				e, ERR_UNAVAILABLE, "PD's etcd: %.100s", text != NULL ? text : "?");
+		r->no_space = true;
+	}
 	if (pd_id(json_path(body, "header.revision"), n) == 0)
 		r->revision = strtoll(n, NULL, 10);
 	if (pd_id(json_path(body, "header.raft_term"), n) == 0)

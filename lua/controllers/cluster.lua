@@ -106,6 +106,10 @@ function C.settle(w, p)
   local history = report.history(w)
   if history then return p:wait("PDHistoryChanged", "%s", history) end
   if w.pd and w.pd.breaker then return p:wait("BreakerOpen", "%s", w.pd.breaker) end
+  if w.pd and w.pd.known and w.pd.no_space then
+    p:watch_pd()
+    return p:wait("PDNoSpace", "PD's etcd has reached its quota: nothing new is written, what runs goes on")
+  end
   if not w.pdgroups[1] or not w.tikvgroups[1] then
     return p:wait("WaitingForGroups", "%d PD groups, %d TiKV groups", #w.pdgroups, #w.tikvgroups)
   end

@@ -1,4 +1,5 @@
 --- instance: the facts of one PD or TiKV object that every builder needs, worked out once.
+local certificates = require "lib.certificates"
 local kube = require "lib.kube"
 local placing = require "lib.placing"
 local lost_node = require "lib.lost_node"
@@ -111,6 +112,7 @@ function M.needs(object, claim_fields)
   -- the node and the volumes are known by name only once status has them
   local status = object.status or {}
   lost_node.needs(object, out)
+  certificates.needs(object, i, out)
   if grows(object) or not status.pod then
     out[#out + 1] = { as = "classes", kind = "StorageClass", fields = M.CLASS }
   end

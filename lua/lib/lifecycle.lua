@@ -1,5 +1,6 @@
 --- lifecycle: the steps that PD and TiKV objects share: pause, suspend, finalizer, config map, pod.
 local kube = require "lib.kube"
+local certificates = require "lib.certificates"
 local config = require "lib.config"
 local diagnosis = require "lib.diagnosis"
 local instance = require "lib.instance"
@@ -73,6 +74,8 @@ local function start(w, p, i)
     return p:retry(30, reason, "%s", message)
   end
   if lacking then return p:wait("Starting", "pod %s is starting", i.pod) end
+  local lacks, soon = certificates.lacking(w, i)
+  if lacks then return p:wait(soon and "Starting" or "SecretMissing", "pod %s waits: %s", i.pod, lacks) end
   local ok, why = questions.can(w, "can_start_instance", { instance = i.name, component = i.component,
     group = i.group, revision = i.revision }, p)
   if not ok then return p:retry(30, "PolicyDenied", "can_start_instance: %s", why) end

@@ -1,6 +1,7 @@
 --- pod: the pods of PD and TiKV, as a pure function of an instance.
 -- FORMAT names this way of rendering. It stands on the pod and in no revision: a pod keeps the
 -- rendering it was made with until it is made again, so an operator upgrade restarts nothing.
+local certificates = require "lib.certificates"
 local kube = require "lib.kube"
 local overlay = require "lib.overlay"
 local questions = require "lib.questions"
@@ -117,9 +118,7 @@ local function mounts_of(i)
     end
   end
   if i.tls then
-    local default = ("%s-%s-cluster-secret"):format(i.group, i.component)
-    local s = i.spec.security and i.spec.security.tls and i.spec.security.tls.cluster or {}
-    local ca, pair = s.ca and s.ca.name or default, s.certKeyPair and s.certKeyPair.name or default
+    local ca, pair = certificates.names(i)
     local volume = { name = "ti-tls" }
     if ca == pair then
       volume.secret = { secretName = ca }

@@ -43,6 +43,9 @@ M.all = {
     hint = "bring back the stores that are Down" },
   PDUnknown = { timed = true, text = "PD can not be asked now; steps that need it wait, pods are still managed.",
     hint = "see the PD pods; nothing is lost meanwhile" },
+  PDNoSpace = { event = "Warning", text = "PD's etcd is full: it takes no writes until it is freed.",
+    hint = "etcdctl compact to the present revision, etcdctl defrag --cluster, etcdctl alarm disarm; "
+      .. "see manifests/README.md, PD is out of space" },
   PDNoLeader = { text = "PD has no leader.", hint = "a majority of PD members must run" },
 
   -- groups
@@ -121,6 +124,8 @@ M.all = {
     hint = "they hold after a restart of the instance" },
   ConfigDrift = { event = "Warning", text = "Settings were changed by somebody else since spec.config was applied.",
     hint = "put into spec.config what is meant, or set the annotation core.tikv.org/online-config to {} to send it again" },
+  SecretMissing = { event = "Warning", text = "A Secret that the pod mounts for TLS is missing or incomplete.",
+    hint = "create it with ca.crt, tls.crt and tls.key, or name another one in spec.security.tls.cluster" },
   ClaimForeign = { event = "Warning", text = "A claim with the wanted name belongs to another cluster or instance.",
     hint = "delete the claim if its data is not needed, or restore the cluster that it belongs to" },
   ClaimRetired = { event = "Warning", text = "A claim of this name was retired: its store was removed for good.",

@@ -20,6 +20,7 @@
 ---@field pod world.pod? of an instance
 ---@field configmap table? of an instance, whole
 ---@field node {name: string, labels: table<string, string>}? of an instance with a recorded node
+---@field secrets table<string, {known: boolean, reason: string?, there: boolean?, keys: string[]?}>? of an instance that does not serve
 ---@field live world.live? settings of a TiKV's process, where they are changed online
 ---@field pdgroups table[]? of a Cluster
 ---@field tikvgroups table[]? of a Cluster
@@ -111,6 +112,7 @@
 ---@field evicting string[]
 ---@field regions {total: integer?, down_peer: integer?, pending_peer: integer?, miss_peer: integer?}
 ---@field halted boolean
+---@field no_space boolean PD's etcd takes no writes
 ---@field settings table<string, any>? by the names asked for
 ---@field tried table<string, {value: any, why: string}>? settings that were sent, "" when they were taken
 

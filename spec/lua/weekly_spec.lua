@@ -141,6 +141,17 @@ describe("Weekly work", function()
     end)
   end)
 
+  it("PD out of space is told, with what to do about it", function()
+    m.pd.no_space = true
+    m:settle()
+    assert.equal("PDNoSpace", cluster().status.reason)
+    assert.truthy(cluster().status.hint:find("etcdctl alarm disarm", 1, true))
+    assert.equal("Running", cluster().status.phase)
+    m.pd.no_space = false
+    m:settle()
+    assert.equal("", cluster().status.reason)
+  end)
+
   describe("tombstones", function()
     local function shrunk(retention)
       set(function(s) s.persistentVolumeClaimRetentionPolicy = { whenScaled = retention } end)

@@ -82,6 +82,27 @@ describe("pdview", function()
     assert.equal("true", pd.at(v, "settings.schedule.halt-scheduling"))
   end)
 
+  it("knows PD whose etcd is full, and says so; any other error of etcd makes it unknown", function()
+    start()
+    assert.equal("false", pd.at(v, "no_space"))
+    pd.changed()
+    local function etcd(errors)
+      f.override["/v3/maintenance/status"] = { 200, ('{"header":{"cluster_id":"1","member_id":"%s","revision":"101",'
+        .. '"raft_term":"2"},"errors":[%s]}'):format(f.leader.id, errors), "application/json" }
+      C.pdview_poll_now(v)
+      pd.serve(w, f, 3000)
+    end
+    etcd '"memberID:13404984625176283911 alarm:NOSPACE "'
+    assert.equal("", pd.trouble(v))
+    assert.equal("true", pd.at(v, "no_space"))
+    assert.truthy(pd.changed():find("config", 1, true))
+    etcd '"memberID:1 alarm:NOSPACE ", "memberID:1 alarm:CORRUPT "'
+    assert.truthy(pd.trouble(v):find("CORRUPT", 1, true))
+    etcd ""
+    pd.serve(w, f, 30000)
+    assert.equal("false", pd.at(v, "no_space"))
+  end)
+
   it("tells what became of a setting that was sent", function()
     start()
     pd.changed()

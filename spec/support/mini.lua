@@ -169,6 +169,14 @@ function Mini:world(o)
       w[item.as] = self:pd_member(item)
     elseif (self.hidden or {})[item.kind] then
       w.unknown[item.as] = "forbidden"
+    elseif item.secrets then
+      w[item.as] = {}
+      local cluster = self:get("Cluster", item.of)
+      for _, name in ipairs(cluster and cluster.spec.tlsCluster and item.secrets or {}) do
+        local s, keys = self:get("Secret", name), json.array {}
+        for k in pairs(s and s.data or {}) do keys[#keys + 1] = k end
+        w[item.as][name] = { known = true, there = s ~= nil, keys = keys }
+      end
     elseif item.tikv then
       w[item.as] = copy(self.live[item.tikv] or { known = false, reason = "TiKV was not asked yet" })
     elseif item.name then

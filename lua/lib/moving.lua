@@ -4,6 +4,7 @@ local kube = require "lib.kube"
 local failover = require "lib.failover"
 local maintenance = require "lib.maintenance"
 local members = require "lib.members"
+local pvc = require "lib.pvc"
 local replacing = require "lib.replacing"
 local resizing = require "lib.resizing"
 local scaling = require "lib.scaling"
@@ -22,7 +23,8 @@ M.CLAIM = {
 -- Why an instance can not stay, by its name.
 local function unfit(w)
   local volumes, out, component = {}, {}, kube.component[w.object.kind]
-  for _, v in ipairs(w.object.spec.template.spec.volumes or {}) do volumes[v.name] = v end
+  local spec = w.object.spec.template.spec
+  for _, v in ipairs(spec.volumes or {}) do volumes[v.name] = pvc.wish(spec, v) end
   for _, c in ipairs(w.claims or {}) do
     local mine = c.bound and c.group == w.object.metadata.name and c.component == component
     local v = mine and volumes[c.volume or ""]

@@ -22,6 +22,14 @@ local function overlay_of(spec, name)
   return {}
 end
 
+---What a claim of this volume is to be: the overlay of the claim has the last word on its class.
+---@param spec table of the instance, or of its group's template
+---@return {storage: string, storageClassName: string?}
+function M.wish(spec, volume)
+  local over = overlay_of(spec, volume.name).spec or {}
+  return { storage = volume.storage, storageClassName = over.storageClassName or volume.storageClassName }
+end
+
 ---Labels that PD's answers add, once known.
 local function identity(i, ids)
   return { [kube.label.cluster_id] = ids.cluster_id,

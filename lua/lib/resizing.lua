@@ -122,7 +122,7 @@ local function each(w, i)
   for n, claim in ipairs(pvc.of(w, i)) do
     if claim and claim.volume and not claim.deleting
       and (claim.annotations or {})[kube.annotation.owner_uid] == i.object.metadata.uid then
-      local reason, why = M.unfit(i.spec.volumes[n], claim)
+      local reason, why = M.unfit(pvc.wish(i.spec, i.spec.volumes[n]), claim)
       if reason then out[#out + 1] = { reason = reason, message = why } end
       out[#out + 1] = state(w, i, i.spec.volumes[n], claim)
     end

@@ -268,6 +268,7 @@ describe("A change beside another one, in the toy world,", function()
 
   -- U-87, E-52
   it("a cluster with TLS and local disks rolls like any other", function()
+    things.secrets(m)
     up(3, 3, { tlsCluster = { enabled = true } })
     for _, claim in ipairs(m:list "PersistentVolumeClaim") do claim.spec.storageClassName = "local" end
     local count = births()

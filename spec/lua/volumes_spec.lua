@@ -158,6 +158,18 @@ describe("Volumes", function()
     assert.equal(4, #m:list "TiKV")
   end)
 
+  it("have the class that the overlay of the claim says, and stay where they are", function()
+    m = mini.new()
+    things.basic(m, 1, 1)
+    local t = m:get("TiKVGroup", "basic").spec.template.spec
+    t.volumes[1].storageClassName = "slow"
+    t.overlay = { volumeClaims = { { name = "data", volumeClaim = { spec = { storageClassName = "fast" } } } } }
+    m:settle()
+    assert.equal("fast", claim "data-basic-tikv-0".spec.storageClassName)
+    assert.equal("", status "TiKVGroup".reason)
+    assert.equal(1, #m:list "TiKV")
+  end)
+
   it("wait for a person under OnDelete", function()
     set("TiKVGroup", function(t, s)
       t.volumes[1].storageClassName = "fast"

@@ -23,4 +23,12 @@ function M.basic(m, pd, tikv, cluster)
   return m
 end
 
+---What the pods of `basic` mount with TLS.
+function M.secrets(m)
+  for _, component in ipairs { "pd", "tikv" } do
+    m:put { apiVersion = "v1", kind = "Secret", metadata = { name = ("basic-%s-cluster-secret"):format(component) },
+      data = { ["ca.crt"] = "eA==", ["tls.crt"] = "eA==", ["tls.key"] = "eA==" } }
+  end
+end
+
 return M

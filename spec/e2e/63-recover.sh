@@ -1,4 +1,4 @@
-# Lost majorities: stores are given up by PD's unsafe recovery, PD goes on with one member; each by a person's word. (W-59)
+# Lost majorities: stores are given up by PD's unsafe recovery, PD goes on with one member; each by a person's word. (W-59, U-18)
 leading "${PORT:-18080}" || { operator_start a; eventually 30 "the operator leads" leading "${PORT:-18080}"; }
 space lost
 lost() { field lost "$1" "$2" "$3"; }

@@ -374,7 +374,8 @@ exec_kube_send(struct exec_run *r, const struct action *a, struct err *e)
 		return 0;
 	case ACTION_PATCH_META:
 		if (json_get(a->tree, "add_finalizers") != NULL ||
-			json_get(a->tree, "remove_finalizers") != NULL)
+			json_get(a->tree, "remove_finalizers") != NULL ||
+			json_get(a->tree, "images") != NULL)
 			r->api = api_get(api, a->of, a->ns, a->name, on_live, r);
 		else
 			send_patch(r, NULL);

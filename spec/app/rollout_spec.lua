@@ -72,6 +72,26 @@ describe("rollout", function()
     assert.not_equal(before, get ".status.currentRevision")
   end)
 
+  it("is not needed for the image of a side container: it changes in place (E-28)", function()
+    local function side(image)
+      patch(('{"spec":{"template":{"spec":{"overlay":{"pod":{"spec":{"containers":[{"name":"side","image":"%s"}]}}}}}}}'):format(image))
+    end
+    local function pods(path)
+      return select(2, app.shell(("kubectl --kubeconfig %s get pods -l core.tikv.org/component=tikv -o jsonpath='{.items[*].%s}'")
+        :format(p.kubeconfig, path)))
+    end
+    side "side:1"
+    assert(app.wait(10, function() return get ".status.reason" == "RollingUpdate" end))
+    done()
+    local before = pods "metadata.uid"
+    side "side:2"
+    assert(app.wait(20, function()
+      local _, n = pods("spec.containers[*].image"):gsub("side:2", "")
+      return n == 3
+    end), pods "spec.containers[*].image")
+    assert.equal(before, pods "metadata.uid")
+  end)
+
   it("says what is wrong with the command line", function()
     for line, want in pairs {
       ["rollout"] = "status, history, undo, pause, resume or restart",

@@ -19,7 +19,7 @@ if [ -n "${PD_SERVER:-}" ]; then
 	PD_SERVER=$(realpath -e "$PD_SERVER") || exit 1
 	go build -C $here/realpd -o "$TOP/$BUILD/realpd" . || exit 1
 	# Those that ask for more than a PD without TLS, or for every right to be used, are for the played one.
-	[ $# -gt 0 ] || set -- $here/{10,15,20,30,40,60,70}-*.sh
+	[ $# -gt 0 ] || set -- $here/{10,15,20,30,40,70}-*.sh
 fi
 . $here/lib.sh
 trap 'finish' EXIT

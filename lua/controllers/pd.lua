@@ -1,4 +1,5 @@
 --- pd: one PD member: its claims, config map and pod, and its identity in PD.
+local kube = require "lib.kube"
 local config = require "lib.config"
 local bootstrap = require "lib.bootstrap"
 local deletion = require "lib.deletion"
@@ -64,6 +65,11 @@ function C.config(w, p)
   local recorded, cluster_id = pvc.recorded(w, i)
   local start = bootstrap.start(w, i, recorded or cluster_id)
   if start then start.alone = member.alone(w, id) or nil end
+  -- a pod that was made before the file says so would never read it
+  local early = start and start.alone and not member.told_alone(w) and w.pod
+  if early and not early.deleting and early.ready ~= "True" and lifecycle.my_pod(w, i) then
+    p:delete(kube.ref("Pod", early), "it goes on alone, by a person's word")
+  end
   if not start then return p:wait("WaitingForURL", "Cluster %s has no PD address to join yet", i.cluster) end
   return lifecycle.config(w, p, i, nil, config.pd(i, start))
 end

@@ -26,11 +26,18 @@ function M.identify(w, i)
   return id, nil, m.id
 end
 
+---Its file says so already: it was written while PD had no leader.
+function M.told_alone(w)
+  local file = w.configmap and (w.configmap.data or {})["config.toml"] or ""
+  return file:find("\nforce-new-cluster = true", 1, true) ~= nil or file:find("^force%-new%-cluster = true") ~= nil
+end
+
 ---A person's word that this member goes on alone, after a majority of disks was lost (tikv-operator recover pd).
----It names the member, and counts only while PD has no leader.
+---It names the member, and begins to count while PD has no leader.
 function M.alone(w, id)
   local word = (w.object.metadata.annotations or {})[kube.annotation.force_new]
-  return word ~= nil and id ~= "" and word == id and not (w.pd and w.pd.known and w.pd.leader)
+  if word == nil or id == "" or word ~= id then return false end
+  return M.told_alone(w) or not (w.pd and w.pd.known and w.pd.leader)
 end
 
 ---It leads alone, or all was well without: the word is spent, a later start must not push others out. What PD
@@ -39,8 +46,8 @@ function M.spent(w, p, i, found)
   if not (w.object.metadata.annotations or {})[kube.annotation.force_new] then return end
   if not (w.pd and w.pd.known and w.pd.leader and found and found.healthy) then return end
   local made = w.pod and time.parse(w.pod.created or "")
-  local alone = w.pd.leader.id == found.id and #(w.pd.members or {}) == 1
-  if not alone and not (w.pd.settled and made and w.now - made > 300) then return end
+  local led = M.told_alone(w) and w.pod and w.pod.ready == "True" and not w.pod.deleting
+  if not led and not (w.pd.settled and made and w.now - made > 300) then return end
   p:patch_meta(kube.ref("PD", w.object), { remove_annotations = { kube.annotation.force_new } })
   p:event("Warning", "PDRecovered", "%s leads PD alone, by a person's word; lost members are replaced", i.name)
 end

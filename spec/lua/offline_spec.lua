@@ -98,6 +98,21 @@ describe("A store that shall leave", function()
     end
   end)
 
+  it("that is replaced goes when as many others as are wanted serve, not before", function()
+    local function deleted(...)
+      local mates = { ... }
+      return step(function(w, s)
+        s.evicting, s.leaders = true, 0
+        w.deleting, w.wanted, w.mates = true, { replicas = 3 }, mates
+      end)
+    end
+    local one, two = { name = "kv-0", group = "kv", id = "2" }, { name = "kv-2", group = "kv", id = "3" }
+    local three, fresh = { name = "kv-3", group = "kv", id = "4" }, { name = "kv-3", group = "kv" }
+    assert.equal("ReplacementNotReady", deleted(one, two).reason)
+    assert.equal("ReplacementNotReady", deleted(one, two, fresh).reason)
+    assert.equal("offline", deleted(one, two, three).act)
+  end)
+
   it("is removed only by a settled PD's word for its very id, with no regions", function()
     local function gone(w, s) w.at, s.state, s.regions = { known = true }, "Tombstone", 0 end
     assert.is_true(step(gone).removed)

@@ -510,3 +510,32 @@ describe("A rolling change, in the toy world,", function()
     assert.is_true(n <= 3 * 8, n .. "\n" .. table.concat(m.writes, "\n"))
   end)
 end)
+
+describe("A restart that a person asks for", function()
+  local restart_store = require "lib.restart_store"
+  local kube, plan = require "lib.kube", require "lib.plan"
+
+  local function step(change)
+    local asked = "1970-01-01T00:10:00Z"
+    local w = { now = 1000, cluster = { unavailable = 1 }, pods = {}, mates = {},
+      object = { kind = "TiKV", metadata = { name = "kv-1", uid = "u", annotations = {
+        [kube.annotation.restart] = asked, [kube.annotation.allowed] = asked } }, spec = {}, status = {} },
+      pod = { name = "kv-tikv-1", uid = "p", version = "1", created = "1970-01-01T00:00:00Z", ready = "True", labels = {} },
+      pd = { known = true, settled = true, cluster_id = "7", schedulers = { "balance-leader-scheduler" },
+        counts = { Up = 3 }, replication = { max_replicas = 3 }, regions = { down_peer = 0 } },
+      others = { known = true, stores = {} } }
+    for n = 1, 3 do w.others.stores[n] = { id = tostring(n), state = "Up", regions = 9, address = "kv-tikv-" .. n .. ":1" } end
+    local found = { id = "1", state = "Up", regions = 9, leaders = 0, evicting = true }
+    if change then change(w, found) end
+    local i = { name = "kv-1", pod = "kv-tikv-1", group = "kv", component = "tikv", spec = {}, object = w.object }
+    return restart_store.step(w, plan.new(), i, "1", found)
+  end
+
+  -- S3
+  it("waits while another store does not serve, and for the leaders", function()
+    assert.equal("Restarting", step().reason)
+    assert.equal("StoresUnavailable", step(function(w) w.others.stores[3].state = "Disconnected" end).reason)
+    assert.equal("StoresUnavailable", step(function(w) w.pods = { { name = "kv-tikv-3", ready = "False" } } end).reason)
+    assert.equal("EvictingLeaders", step(function(_, s) s.leaders, s.evicting = 5, false end).reason)
+  end)
+end)

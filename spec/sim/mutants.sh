@@ -1,86 +1,93 @@
 #!/bin/sh
-# Breaks the operator in one place after the other; the simulation must notice each time.
-#   sh spec/sim/mutants.sh [lua|c|all] [SCHEDULES]
-# Lua mutants run through --policy, C mutants are built in a scratch folder (BUILD, default build).
+# Breaks a copy of the project in one place after the other; a spec or the simulation must notice each time.
+#   sh spec/sim/mutants.sh [lua|c|all] [PART OF A NAME]
+# The list is spec/sim/mutants.lua. The tree itself is never touched. SCHEDULES: how many the simulation
+# may need (default 150). Ends with `N killed, N alive`.
 set -u
-which=${1:-all} schedules=${2:-300}
+which=${1:-all} only=${2:-} schedules=${SCHEDULES:-150}
 build=${BUILD:-build}
 work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
 alive=0 killed=0
+mkdir "$work/tree"
+cp -a .ci Makefile core lua crds examples manifests spec README.md "$work/tree"
+mkdir -p "$work/tree/build"
+for d in obj san; do [ ! -d "$build/$d" ] || cp -a "$build/$d" "$work/tree/build/$d"; done
+cp -a "$build/tikv-operator" "$work/tree/build/"
+cd "$work/tree" || exit 2
+unset BUILD
 
-# Write mutant $1 of the list into tree $2; prints its file, or nothing when the text is not there.
-mutate() {
+# Mutant $1: "apply" changes the copy, "restore" takes it back, else the field of that name is printed.
+mutant() {
 	luajit - "$1" "$2" <<'LUA'
-local n, tree = tonumber(arg[1]), arg[2]
-local m = dofile("spec/sim/mutants.lua")[n]
+local m, what = dofile("spec/sim/mutants.lua")[tonumber(arg[1])], arg[2]
+if what ~= "apply" and what ~= "restore" then return io.write(tostring(m[what] == nil and "" or m[what])) end
 local function slurp(path)
   local f = assert(io.open(path, "rb"))
   local s = f:read "*a"
   f:close()
   return s
 end
+local function spit(path, s)
+  local f = assert(io.open(path, "wb"))
+  f:write(s)
+  f:close()
+end
+if what == "restore" then return spit(m.file, slurp("../before")) end
 local s = slurp(m.file)
+spit("../before", s)
 for _, change in ipairs { m, m.also } do
   local at, last = s:find(change.replace, 1, true)
   if not at then os.exit(1) end
   s = s:sub(1, at - 1) .. change.with .. s:sub(last + 1)
 end
-local f = assert(io.open(tree .. "/" .. m.file, "wb"))
-f:write(s)
-f:close()
+spit(m.file, s)
 LUA
 }
 
-field() { luajit -e "io.write(tostring(dofile('spec/sim/mutants.lua')[$1].$2))"; }
-count=$(luajit -e "io.write(#dofile('spec/sim/mutants.lua'))")
+make_quietly() { make -s SAN="$1" VERSION=mutant "$2" >../log 2>&1; }
 
-verdict() { # name, first red line
-	if [ -n "$2" ]; then
+# The first thing that is red, or nothing.
+red() {
+	if [ -n "$by" ]; then
+		timeout 200 sh spec/run.sh "$by" >../out 2>&1 && return
+		echo "$by: $(grep -m1 -E '^ *(not ok|FAIL|✗|[^ ].*failed)' ../out || tail -1 ../out)"
+		return
+	fi
+	options="--first --seed 1 --schedules $schedules"
+	[ "$(mutant $i empty)" != true ] || options="$options --empty"
+	case $file in lua/*) options="$options --policy lua" ;; esac
+	# shellcheck disable=SC2086
+	timeout 300 build/tikv-operator simulate $options 2>&1 | sed -n '/^seed /{p;q;}'
+}
+
+verdict() {
+	if [ -n "$1" ]; then
 		killed=$((killed + 1))
-		echo "killed  $1: $2" | cut -c1-150
+		echo "killed  $name: by $1" | cut -c1-170
 	else
 		alive=$((alive + 1))
-		echo "ALIVE   $1"
+		echo "ALIVE   $name${2:+ ($2)}"
 	fi
 }
 
-run() { # binary and options; prints the first red line
-	"$@" --first --seed 1 --schedules "$schedules" 2>&1 | sed -n '/^seed /{p;q;}' && return
-}
+target() { [ -n "$by" ] && make_quietly 1 core || { [ -z "$by" ] && make_quietly "" build/tikv-operator; }; }
 
-attempt() {
-	red=$(run "$@")
-	[ -n "$red" ] || red=$("$@" --each-write --first --seed 1 --seconds 120 2>&1 | sed -n '/^seed /{p;q;}')
-	verdict "$name" "$red"
-}
-
+count=$(luajit -e "io.write(#dofile('spec/sim/mutants.lua'))")
 i=0
 while [ $i -lt "$count" ]; do
 	i=$((i + 1))
-	file=$(field $i file) name=$(field $i name)
+	file=$(mutant $i file) name=$(mutant $i name) by=$(mutant $i by)
+	case $file in lua/*) [ "$which" != c ] || continue ;; *) [ "$which" != lua ] || continue ;; esac
+	case $name in *"$only"*) ;; *) continue ;; esac
+	if ! mutant $i apply; then
+		verdict "" "its text is not in $file"
+		continue
+	fi
 	case $file in
-	lua/*)
-		[ "$which" = c ] && continue
-		rm -rf "$work/lua" && cp -r lua "$work/lua"
-		mutate $i "$work" || { verdict "$name (its text is not in $file)" ""; continue; }
-		attempt "$build/tikv-operator" simulate --policy "$work/lua"
-		;;
-	*)
-		[ "$which" = lua ] && continue
-		if [ ! -d "$work/tree" ]; then
-			mkdir "$work/tree" && cp -r Makefile core lua crds examples "$work/tree"
-			make -s -C "$work/tree" BUILD="$work/build" VERSION=mutant "$work/build/tikv-operator" >/dev/null || exit 2
-		fi
-		mutate $i "$work/tree" || { verdict "$name (its text is not in $file)" ""; continue; }
-		if make -s -C "$work/tree" BUILD="$work/build" VERSION=mutant "$work/build/tikv-operator" >"$work/log" 2>&1; then
-			attempt "$work/build/tikv-operator" simulate
-		else
-			verdict "$name (does not compile)" ""
-			tail -5 "$work/log"
-		fi
-		cp "$file" "$work/tree/$file"
-		;;
+	lua/*) verdict "$(red)" ;;
+	*) if target; then verdict "$(red)"; else verdict "" "it does not compile: $(grep -m1 error ../log)"; fi ;;
 	esac
+	mutant $i restore
 done
-echo "$killed mutants killed, $alive alive"
+echo "$killed killed, $alive alive"
 [ "$alive" = 0 ]

@@ -78,8 +78,12 @@ specs: ; @BUILD=$(BUILD) sh spec/run.sh $(SPECS) # run specs again without build
 e2e: build ## the same scenarios on a real kube-apiserver (needs Go)
 	@BUILD=$(BUILD) bash spec/e2e/run.sh $(E2E)
 
-sim: build ## simulate random fault schedules until SCHEDULES (default 10000) are done
-	@$(BUILD)/tikv-operator simulate --seed $${SEED:-1} --schedules $${SCHEDULES:-10000}
+sim: build ## simulate random fault schedules: SCHEDULES (default 10000), SECONDS_MOST
+	@$(BUILD)/tikv-operator simulate --seed $${SEED:-1} --schedules $${SCHEDULES:-10000} --seconds $${SECONDS_MOST:-0}
+
+mutants: build ## break a copy in one place after the other: a spec or the simulation must notice each
+	@$(MAKE) --no-print-directory -j$$(nproc) SAN=1 core
+	@BUILD=$(BUILD) sh spec/sim/mutants.sh
 
 bench: build ## measure on the real API server and on the simulator
 	@BUILD=$(BUILD) bash spec/bench/run.sh

@@ -1,5 +1,6 @@
 --- oracle: judges every write of the operator against the true state of the model.
 -- The ids are those of the invariants (S1..S20). The model is asked, never the operator's view.
+local regions = require "sim.oracle_regions"
 local restarts = require "sim.oracle_restarts"
 local truth = require "sim.truth"
 
@@ -72,6 +73,8 @@ local function pod_removed(c)
   local suspend = cluster and cluster.spec.suspendAction and cluster.spec.suspendAction.suspendCompute
   if phase == "Failed" or phase == "Succeeded" or suspend then return end
   if cluster and cluster.metadata.deletionTimestamp then return pd_stopped(c) end
+  local lost = regions.pod_stopped(c, cr)
+  if lost then return lost end
   if (c.age_ms or 0) >= LATE_MS then return end -- of the very version that was meant: nothing could have stopped it
   if not cr.metadata.deletionTimestamp then return restarts.pod_stopped(c, cr, cluster) end
   if not cluster then return end

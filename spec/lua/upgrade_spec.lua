@@ -538,4 +538,11 @@ describe("A restart that a person asks for", function()
     assert.equal("StoresUnavailable", step(function(w) w.pods = { { name = "kv-tikv-3", ready = "False" } } end).reason)
     assert.equal("EvictingLeaders", step(function(_, s) s.leaders, s.evicting = 5, false end).reason)
   end)
+
+  it("waits for a person's hold, and for a maintenance window", function()
+    assert.equal("Held", step(function(w) w.object.metadata.annotations[kube.annotation.hold] = "looking" end).reason)
+    assert.equal("MaintenanceClosed", step(function(w)
+      w.cluster.windows = { { schedule = "0 3 * * *", duration = "1h" } }
+    end).reason)
+  end)
 end)

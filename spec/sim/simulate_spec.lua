@@ -32,8 +32,10 @@ describe("simulate", function()
     green "--seed 1 --schedules 3 --verify"
     local _, one = green "--seed 5 --schedules 2"
     local _, two = green "--seed 5 --schedules 2"
+    local _, alone = green "--seed 5 --schedules 2 --jobs 0" -- a world of its own, without fork
     local _, other = green "--seed 7 --schedules 2"
     assert.equal(one:match "hash (%x+)", two:match "hash (%x+)")
+    assert.equal(one:match "hash (%x+)", alone:match "hash (%x+)")
     assert.not_equal(one:match "hash (%x+)", other:match "hash (%x+)")
   end)
 

@@ -15,7 +15,6 @@ local version_order = require "lib.version_order"
 local M = {}
 
 local FIRST = 10 -- seconds that the first pod of a revision serves before another one is stopped
-local REPAIR = 30 -- seconds until a change that waits looks whether failover has something to say
 
 ---@param group table
 ---@return {on_delete: boolean, max: integer, partition: integer, pause: number, zones: boolean}
@@ -205,8 +204,7 @@ end
 local function told(w, p, v)
   local m = v.busy[1]
   if not m then return p:wait("RollingUpdate", "%d of %d are up to date", v.done, v.total) end
-  -- what keeps one from coming up may be for others to repair: they are asked again
-  return p:retry(math.min(deadline.left(w), REPAIR), "RollingUpdate", "%d of %d are up to date; %s: %s", v.done, v.total, members.some(v.busy),
+  return p:retry(deadline.left(w), "RollingUpdate", "%d of %d are up to date; %s: %s", v.done, v.total, members.some(v.busy),
     (m.row.message or "") ~= "" and m.row.message or m.row.phase or "not looked at yet")
 end
 

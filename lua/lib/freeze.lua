@@ -28,6 +28,8 @@ function M.step(w, p)
     p:pd_config { [HALT] = "false" }
     p:event("Normal", "SchedulingResumed", "PD moves regions and leaders again")
   elseif not at then
+    -- once more: what PD showed may be older than our own word
+    p:pd_config { [HALT] = "false" }
     p:patch_meta(ref, { remove_annotations = { kube.annotation.halted } })
   end
 end

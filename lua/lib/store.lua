@@ -77,12 +77,22 @@ function M.unregistered(w, p, i)
   return p:wait("NotRegistered", "PD has no store at %s", i.address)
 end
 
----PD has heard of the store since its pod was made; a store that PD calls Up may have spoken before that.
----Ages are compared, not times: PD's clock and ours may differ.
+-- When the process that runs now was started; before the kubelet has said so: when its pod was made.
+local function started(w)
+  for _, c in ipairs(w.pod.containers or {}) do
+    local running = c.name == "tikv" and c.state and c.state.running
+    if running and running.startedAt then return time.parse(running.startedAt) end
+  end
+  return time.parse(w.pod.created or "")
+end
+
+---PD has heard of the store since its process started; a store that PD calls Up may have spoken before that.
+---Ages are compared, not times: PD's clock and ours may differ. Both are cut to whole seconds, so that what
+---was said within the first second may be the last word of the process before.
 function M.heard(w, found)
-  local made = w.pod and time.parse(w.pod.created or "")
-  if not made or not found.heartbeat_age or found.state ~= "Up" then return true end
-  return found.heartbeat_age + (tonumber(w.pd.age) or 0) <= w.now - made + 2
+  local since = w.pod and started(w)
+  if not since or not found.heartbeat_age or found.state ~= "Up" then return true end
+  return found.heartbeat_age + (tonumber(w.pd.age) or 0) + 1 <= w.now - since
 end
 
 -- Some labels have an official name on nodes, and a short one in PD's configuration.

@@ -49,7 +49,7 @@ change tikvgroup "$(config "${TICK}refused-at-start = true\\n")"
 eventually 40 "a broken template: one pod has it" is "basic-tikv-2 " renewed tikv
 sleep 15
 check "and no other" is "basic-tikv-2 " renewed tikv
-check "the group says whom it waits for" has "basic-2" field roll tikvgroup basic .status.message
+eventually 20 "the group says whom it waits for" has "basic-2" field roll tikvgroup basic .status.message
 k -n roll patch tikvgroup basic --type merge -p "$(config "$TICK")" >/dev/null
 eventually 90 "corrected: it is healed, and the others follow" settled tikvgroup
 

@@ -83,10 +83,12 @@ function M.suspects(w, list, limits)
   return out
 end
 
--- One change at a time: nobody else leaves, and nobody is still to come.
-local function busy(w, list)
+-- One change at a time: nobody else leaves, and nobody is still to come. A healthy one that shall leave waits
+-- until all others are healthy: it would wait for the lost one for ever.
+local function busy(w, list, s)
   for _, m in ipairs(list) do
-    if m.deleting then return m.name .. " leaves first" end
+    local waits = m.pd and m.pd.healthy == true and not s.expelled
+    if m.deleting and not waits then return m.name .. " leaves first" end
   end
   for _, m in ipairs(members.live(list)) do
     local there = false
@@ -100,7 +102,7 @@ function M.step(w, p, list)
   if not w.object.spec.bootstrapped or failover.blind(w) then return end
   local limits = failover.limits(w)
   local s = M.suspects(w, list, limits)[1]
-  if not s or s.left > 0 or busy(w, list) or not limits.enabled or limits.most == 0 then return end
+  if not s or s.left > 0 or busy(w, list, s) or not limits.enabled or limits.most == 0 then return end
   local m = s.instance
   if m and m.row.hold then return end
   local ok, why = questions.can(w, "can_fail_over", { group = w.object.metadata.name, component = "pd",
@@ -163,7 +165,7 @@ function M.told(w, p, list)
     return p:retry(math.min(s.left, 60), s.nameless and "MemberJoining" or "MemberUnhealthy",
       "%s; after %d seconds it is replaced", what, s.nameless and M.NAMELESS or limits.member)
   end
-  return p:retry(5, "MemberUnhealthy", "%s; %s", what, busy(w, list) or "it is removed and replaced")
+  return p:retry(5, "MemberUnhealthy", "%s; %s", what, busy(w, list, s) or "it is removed and replaced")
 end
 
 return M

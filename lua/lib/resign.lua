@@ -43,12 +43,17 @@ local function mine(w, i, id)
   end
 end
 
--- Another member that leaves too and comes before this one: one change at a time.
-local function before(w, i)
+-- Another member that leaves too and comes before this one: one change at a time. Those that are not healthy
+-- come first: the others wait for them.
+local function before(w, i, target)
   local there = {}
-  for _, m in ipairs(w.pd.members) do there[m.name or ""] = true end
+  for _, m in ipairs(w.pd.members) do there[m.name or ""] = m end
   for _, m in ipairs(w.mates or {}) do
-    if m.deleting and m.name < i.name and there[kube.pod_name(m.name, "pd")] then return m.name end
+    local other = m.deleting and m.name ~= i.name and there[kube.pod_name(m.name, "pd")]
+    if other then
+      local well, mine_well = other.healthy == true, target.healthy == true
+      if well == mine_well and m.name < i.name or mine_well and not well then return m.name end
+    end
   end
 end
 
@@ -106,7 +111,7 @@ function M.next(w, i, id)
   end
   if others < 1 then return { reason = "LastMember", message = "it is the last member of PD" } end
   if nameless > 0 then return { reason = "MemberJoining", message = "another member is joining" } end
-  local first = before(w, i)
+  local first = before(w, i, target)
   if first then return { reason = "MemberLeaving", message = first .. " leaves first" } end
   if target.healthy == true then
     local early = unreplaced(w, i)

@@ -74,6 +74,26 @@ describe("Failover of PD members, in the toy world,", function()
     assert.equal("Ready", m:get("PDGroup", "basic").status.phase)
   end)
 
+  it("lets the lost one leave before a healthy one that shall leave too and waits for it, whatever their names", function()
+    for _, lost in ipairs { 0, 1 } do
+      m = mini.new()
+      up(3)
+      lose(lost)
+      m:delete("PD", "basic-" .. 1 - lost)
+      m:settle()
+      m.now = m.now + 700
+      m:settle()
+      later(20)
+      local writes = table.concat(m.writes, "\n")
+      assert.truthy(writes:find("delete PD/basic%-" .. lost), writes)
+      assert.equal(2, (select(2, writes:gsub("pd_remove_member", ""))))
+      assert.equal(3, #m.members)
+      assert.equal(3, #m:list("PD"))
+      for _, x in ipairs(m.members) do assert.is_true(x.healthy) end
+      assert.equal("Ready", m:get("PDGroup", "basic").status.phase)
+    end
+  end)
+
   it("leaves it when it is healthy again in time, and the time begins anew", function()
     up(3)
     lose(1)

@@ -55,8 +55,10 @@ local function some_group(arg)
   return w, pick(out, math.floor(arg / 7))
 end
 
+-- What people go back to has run: it is never a broken one.
 local function configure(g, text)
-  g.before, g.config = g.config, text
+  if not (g.config or ""):find(runtime.BROKEN, 1, true) then g.before = g.config end
+  g.config = text
 end
 
 --- arg decides: a setting, a version, or the annotation that asks for a rolling restart.

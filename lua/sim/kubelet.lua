@@ -1,7 +1,7 @@
 --- kubelet: runs the pods of all simulated nodes: start, readiness, stop, node crash and return.
 -- A pod starts when everything it mounts is there; it is Ready when its program says so; it goes
--- when it is deleted and its program has stopped. A crashed node does nothing: its pods stay as they
--- were in the API, its programs are dead.
+-- when it is deleted and its program has stopped. A crashed node does nothing: its programs are dead, its
+-- pods stay in the API, and are called not ready when the node is.
 local runtime = require "sim.runtime"
 
 local M = {
@@ -153,6 +153,16 @@ local function node_ready(name, ready)
     condition("Ready", ready and "True" or "Unknown", ready and "KubeletReady" or "NodeStatusUnknown") } } })
 end
 
+-- The node controller calls the pods of a silent node not ready.
+local function pods_unready(name)
+  for _, entry in sim.pairs(pods) do
+    if entry.pod.spec.nodeName == name and entry.ready then
+      report(entry, { conditions = sim.array { condition("PodScheduled", "True"), condition("Initialized", "True"),
+        condition("ContainersReady", "True"), condition("Ready", "False", "NodeNotReady") } })
+    end
+  end
+end
+
 --- Power off: programs die at once, the API learns of it after a while.
 ---@param name string
 function M.crash_node(name)
@@ -163,7 +173,11 @@ function M.crash_node(name)
       runtime.stop(uid, false)
     end
   end
-  sim.after(40000, function() if down[name] then node_ready(name, false) end end)
+  sim.after(40000, function()
+    if not down[name] then return end
+    node_ready(name, false)
+    pods_unready(name)
+  end)
 end
 
 --- Power on: the node is Ready again and its pods start anew.

@@ -220,6 +220,14 @@ exec_pd_send(struct exec_run *r, const struct action *a, struct err *e)
 	return 0;
 }
 
+/* TiKV took the change or says why not; any other 500 is a proxy's word. */
+static bool
+tikv_spoke(int status, const char *text)
+{
+	return status == 200 || (status >= 400 && status < 500) ||
+	       strncmp(text, "failed to ", 10) == 0;
+}
+
 /* A complaint of TiKV is an answer too: what a change did is found by reading back. */
 static void
 on_tikv(void *arg, const struct http_head *h, const char *body, size_t n, const struct err *why)
@@ -233,10 +241,13 @@ on_tikv(void *arg, const struct http_head *h, const char *body, size_t n, const 
 	tikv_target_fini(&r->tikv);
 	if (e.code == ERR_NONE) {
 		snprintf(text, sizeof text, "%.*s", (int)(n < 299 ? n : 299), body);
+		if (!tikv_spoke(h->status, text))
+			err_set(&e, ERR_UNAVAILABLE, "TiKV's /config: %d", h->status);
+	}
+	if (e.code == ERR_NONE)
 		tikvview_tried(r->x->conf.tikvview(r->x->conf.arg), r->ns,
 			json_str(a->tree, "instance", ""), json_get(a->tree, "items"),
 			h->status == 200 ? "" : text);
-	}
 	exec_step_done(r, &e);
 }
 

@@ -112,6 +112,9 @@ faults_verdict(void *arg, const struct net_point *p)
 		else if (faults_roll(f, FAULT_PD_ERROR, 4))
 			v = (struct net_verdict){ .fault = NET_STATUS,
 				.status = rng_below(&f->rng[FAULT_PD_ERROR], 2) ? 500 : 200 };
+		/* 200 is all that TiKV says when it took a change: a lie, and no fault */
+		if (v.fault == NET_STATUS && is_write(p) && strcmp(p->path, "/config") == 0)
+			v.status = 500;
 		return v;
 	case NET_AT_ANSWER:
 		if (api && !p->stream && is_write(p) && faults_roll(f, FAULT_ANSWER_LOST, 30))

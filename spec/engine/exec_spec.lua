@@ -486,6 +486,16 @@ describe("exec", function()
     assert.truthy(tikv_run(s, "basic-1").msg:find("has no address yet", 1, true))
   end)
 
+  it("fails when it is not TiKV that answers 500: nothing was tried, and it is sent again", function()
+    start {}
+    tikv_url = "http://basic-tikv-1:20180"
+    tikv_run(r:tikv(1, { id = "1" }), "basic-1")
+    r.w:request():reply(500, "")
+    r.w:run(1)
+    assert.equal(0, results[n].failed)
+    assert.truthy(results[n].msg:find("TiKV's /config: 500", 1, true), results[n].msg)
+  end)
+
   it("changes nobody's settings but the subject's own (G3)", function()
     start {}
     tikv_url = "http://basic-tikv-2:20180"

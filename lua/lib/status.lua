@@ -1,8 +1,12 @@
 --- status: the parts that all kinds share: reason, since, progress, and when a write is worth it.
+local conditions = require "lib.conditions"
 local kube = require "lib.kube"
 local reasons = require "lib.reasons"
 
 local M = {}
+
+-- Conditions that somebody waits for.
+local AWAITED = { "Ready", "ConfigApplied" }
 
 ---What people read first. The verdict of the pass explains; when it settled, the first note does.
 ---@param t table trace of the pass: verdict, notes
@@ -52,10 +56,11 @@ function M.delay(old, new, keys, lazy)
   end
   -- Who corrects a policy wants to see what it says now.
   if old.message ~= new.message and (new.reason or ""):sub(1, 6) == "Policy" then lazy = math.min(lazy, 5) end
-  local ready, was
-  for _, c in ipairs(new.conditions or {}) do if c.type == "Ready" then ready = c.status end end
-  for _, c in ipairs(old.conditions or {}) do if c.type == "Ready" then was = c.status end end
-  return ready == was and lazy or 0
+  for _, kind in ipairs(AWAITED) do
+    local now, was = conditions.find(new.conditions, kind), conditions.find(old.conditions, kind)
+    if (now or {}).status ~= (was or {}).status then return 0 end
+  end
+  return lazy
 end
 
 return M

@@ -5,6 +5,7 @@ local diagnosis = require "lib.diagnosis"
 local plan = require "lib.plan"
 local report = require "lib.report_cluster"
 local services = require "lib.services"
+local status = require "lib.status"
 local things = require "support.manifests"
 local topology = require "lib.topology"
 
@@ -20,6 +21,18 @@ local function known(more)
   for k, v in pairs(more or {}) do pd[k] = v end
   return pd
 end
+
+describe("a write of status", function()
+  it("does not wait when somebody waits for what it tells", function()
+    local function delay(kind, was, is)
+      return status.delay({ conditions = { { type = kind, status = was } } }, { conditions = { { type = kind, status = is } } },
+        {}, 120)
+    end
+    assert.equal(0, delay("Ready", "False", "True"))
+    assert.equal(0, delay("ConfigApplied", "Unknown", "True"))
+    assert.equal(120, delay("ConfigApplied", "True", "True"))
+  end)
+end)
 
 describe("Available", function()
   -- U-97

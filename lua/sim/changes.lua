@@ -5,7 +5,7 @@ local pd = require "sim.pd"
 local runtime = require "sim.runtime"
 
 ---@type sim.wanted[] as in sim.people
-local M = { wanted = {}, evicted = {} }
+local M = { wanted = {}, evicted = {}, asked = {} }
 local PLURAL = { PDGroup = "pdgroups", TiKVGroup = "tikvgroups" }
 local notes = {} -- annotations that go again
 
@@ -160,7 +160,9 @@ local function annotated_for_a_while(path, key, value, arg)
 end
 
 function M.evict_leaders(arg)
-  return annotated_for_a_while(some_instance(arg, { "tikvs" }), "evict-leaders", "true", arg)
+  local path, o = some_instance(arg, { "tikvs" })
+  if o then M.asked[(o.status or {}).id or ""] = true end
+  return annotated_for_a_while(path, "evict-leaders", "true", arg)
 end
 
 function M.hold(arg)

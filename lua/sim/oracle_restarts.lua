@@ -105,8 +105,11 @@ function M.evictions(w)
       return ("S7: leaders of store %s are kept away and nobody wants it"):format(tostring(id))
     end
   end
+  -- whoever asks by annotation too, before the operator has seen the other, takes both back with it: PD keeps
+  -- one eviction and not whose it is
   for id, of in sim.pairs(changes.evicted) do
-    if of == c and c.stores[id] and c.stores[id].node_state == 1 and not c.evict_saved[id] then
+    local s = not changes.asked[tostring(id)] and c and of == c and c.stores[id]
+    if s and s.node_state == 1 and not c.evict_saved[id] then
       return ("S7: somebody sent the leaders of store %s away, and they were called back"):format(tostring(id))
     end
   end

@@ -46,7 +46,7 @@ eventually 30 "what belonged to them too" is "" k -n cv get services,configmaps,
 check "the claims are kept" is "$claims" uids pvc
 sed 's/50Gi/60Gi/' examples/basic/cluster.yaml | k -n cv apply -f - >/dev/null # as the claims are by now
 eventually 120 "made again: all are ready" is "3/3 3/3" field cv cluster basic '.status.pdReady} {.status.tikvReady'
-check "made again: the same PD cluster" is "$id" field cv cluster basic .status.id
+eventually 30 "made again: the same PD cluster" is "$id" field cv cluster basic .status.id
 check "made again: the same stores on the same ordinals" is "$stores" k -n cv get tikv -o 'jsonpath={range .items[*]}{.metadata.name}={.status.id} {end}'
 check "made again: the same claims" is "$claims" uids pvc
 drop cv

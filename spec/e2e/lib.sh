@@ -115,7 +115,7 @@ stack_up() {
 		[ -z "${PD_SERVER:-}" ] || pd_conformance
 	fi
 	bash spec/e2e/stack/stack.sh rest "$D" >/dev/null || { echo "the control plane did not start: see $D/*.log"; exit 1; }
-	volumes 120
+	volumes 300
 	check "manifests apply" k apply -k manifests
 	k -n tikv-system scale deployment tikv-operator --replicas=0 >/dev/null # the one under test runs here
 	k wait --for=condition=Established crd --all --timeout=30s >/dev/null

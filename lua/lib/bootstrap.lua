@@ -124,15 +124,16 @@ function M.next(w, list, wanted)
     local missing = M.missing_founders(w, use)
     if missing[1] then return { create = missing, founding = true } end
   end
-  if have >= wanted then return { create = {} } end
-  local missing = wanted - have
-  -- disks that are already members come back together: alone they would have no quorum
+  local missing, why = wanted - have, M.forbidden(w)
+  -- disks that are already members come back together: alone they would have no quorum. Also where fewer are
+  -- wanted by now: these leave when PD answers
+  local all = why ~= nil and not w.object.spec.bootstrapped
   local back = {}
   for _, n in ipairs(use.adoptable) do
-    if #back < missing then back[#back + 1] = n end
+    if all or #back < missing then back[#back + 1] = n end
   end
   if back[1] then return { create = back } end
-  local why = M.forbidden(w)
+  if missing <= 0 then return { create = {} } end
   if not recorded and not why and have == 0 then
     local other = M.other_founder(w)
     if other then return nil, "FoundingElsewhere", ("PDGroup %s founds PD, this one joins it"):format(other) end

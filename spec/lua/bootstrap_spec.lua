@@ -81,6 +81,10 @@ describe("Founding", function()
     local todo = next_step { claims = claims }
     assert.same({ 0, 1 }, todo.create)
     assert.is_nil(todo.founding)
+    -- also where fewer are wanted: the cluster was deleted while it shrank, and one alone has no majority
+    assert.same({ 0, 1 }, next_step { claims = claims, replicas = 1 }.create)
+    assert.same({ 1 }, next_step { claims = claims, replicas = 1, ids = { "1" } }.create)
+    assert.same({}, next_step { claims = claims, replicas = 1, ids = { "1" }, bootstrapped = true, id = "7" }.create)
   end)
 
   it("is over when PD leads and the Cluster has recorded that very id", function()

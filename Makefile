@@ -78,7 +78,7 @@ specs: ; @BUILD=$(BUILD) sh spec/run.sh $(SPECS) # run specs again without build
 e2e: build ## the same scenarios on a real kube-apiserver (needs Go)
 	@BUILD=$(BUILD) bash spec/e2e/run.sh $(E2E)
 
-sim: build ## simulate random fault schedules: SCHEDULES (default 10000), SECONDS_MOST
+sim: build ## simulate random fault schedules: SEED, SCHEDULES (default 10000), SECONDS_MOST
 	@$(BUILD)/tikv-operator simulate --seed $${SEED:-1} --schedules $${SCHEDULES:-10000} --seconds $${SECONDS_MOST:-0}
 
 mutants: build ## break a copy in one place after the other: a spec or the simulation must notice each

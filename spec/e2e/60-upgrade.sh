@@ -65,7 +65,7 @@ eventually 20 "TiKV waits for PD" is "Waiting VersionOrder" group tikvgroup
 change pdgroup '{"spec":{"template":{"spec":{"version":"v8.5.3"}}}}'
 eventually 90 "PD is upgraded" settled pdgroup
 eventually 90 "then TiKV" settled tikvgroup
-check "the cluster has the version" is "v8.5.3" field roll cluster basic .status.version
+eventually 20 "the cluster has the version" is "v8.5.3" field roll cluster basic .status.version
 change pdgroup '{"spec":{"template":{"spec":{"version":"v11.0.0"}}}}'
 eventually 20 "two major versions at once: refused" is "Waiting VersionRefused" group pdgroup
 k -n roll patch pdgroup basic --type merge -p '{"spec":{"template":{"spec":{"version":"v8.5.3"}}}}' >/dev/null

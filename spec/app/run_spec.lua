@@ -25,8 +25,9 @@ describe("run", function()
     return o
   end
 
+  -- One that was stopped while it asked for the lease may be written into it, for 15 seconds.
   local function logged(o, text)
-    return app.wait(8, function() return o.err():find(text, 1, true) end)
+    return app.wait(20, function() return o.err():find(text, 1, true) end)
   end
 
   -- U-100

@@ -204,7 +204,8 @@ end
 local function told(w, p, v)
   local m = v.busy[1]
   if not m then return p:wait("RollingUpdate", "%d of %d are up to date", v.done, v.total) end
-  return p:retry(deadline.left(w), "RollingUpdate", "%d of %d are up to date; %s: %s", v.done, v.total, members.some(v.busy),
+  -- nothing wakes a group when PD's leader is settled, and then it may be known that one is broken
+  return p:retry(math.min(deadline.left(w), 30), "RollingUpdate", "%d of %d are up to date; %s: %s", v.done, v.total, members.some(v.busy),
     (m.row.message or "") ~= "" and m.row.message or m.row.phase or "not looked at yet")
 end
 

@@ -59,7 +59,7 @@ wipe tikv 2
 wipe pd "$lost"
 eventually 60 "the silent store is told, and when it is replaced" has "StoreSilent" heal tikvgroup heal '.status.reason'
 
-eventually 240 "a lost store: another one has taken its place" is "heal-0 heal-1 heal-3" names tikv
+eventually 480 "a lost store: another one has taken its place" is "heal-0 heal-1 heal-3" names tikv
 check "PD has buried the old one" has "Tombstone" pd_api "store/$store"
 check "its claim went after that" is "heal-0 heal-1 heal-3" sh -c "kubectl --kubeconfig $D/admin.kubeconfig -n heal get pvc -l app.kubernetes.io/component=tikv -o jsonpath='{.items[*].metadata.labels.core\.tikv\.org/instance}'"
 check "in order" has "StoreLost" k -n heal get events -o 'jsonpath={.items[*].reason}'

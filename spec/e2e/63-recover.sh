@@ -28,6 +28,6 @@ dry() { tikv recover pd basic --survivor basic-0 --connect-to "$CONNECT"; }
 eventually 60 "PD has lost its majority: a dry run says how it goes on" has "--confirm $id" dry
 check "a wrong word changes nothing" has "nothing was changed" tikv recover pd basic --survivor basic-0 --confirm 1 --connect-to "$CONNECT"
 check "the right one does" has "starts as the only member" tikv recover pd basic --survivor basic-0 --confirm "$id" --connect-to "$CONNECT"
-eventually 60 "PD leads again, as the cluster it was" is "basic-pd-0 $id" lost cluster basic '.status.pdStatus.leader} {.status.id'
+eventually 60 "PD leads again, as the cluster it was" has " $id" lost cluster basic '.status.pdStatus.leader} {.status.id'
 eventually 30 "the word is spent" is "" lost pd basic-0 '.metadata.annotations.core\.tikv\.org/force-new-cluster'
 drop lost
